@@ -1,0 +1,117 @@
+package fairway
+
+import "time"
+
+// Step is a cursor position of a delivery within a stage.
+type Step string
+
+// The steps, in the order of a stage whose release is after the gate.
+const (
+	StepQueue     Step = "queue"
+	StepConfigure Step = "configure"
+	StepDeploy    Step = "deploy"
+	StepTest      Step = "test"
+	StepEvaluate  Step = "evaluate"
+	StepApprove   Step = "approve"
+	StepRelease   Step = "release"
+	StepRollback  Step = "rollback"
+	StepRetire    Step = "retire"
+	StepDone      Step = "done"
+)
+
+// DeliveryStatus says how a delivery is doing as a whole.
+type DeliveryStatus string
+
+// The statuses. All but the first two are ends.
+const (
+	StatusRunning    DeliveryStatus = "running"
+	StatusWaiting    DeliveryStatus = "waiting" // for the stage, or for a person
+	StatusFinished   DeliveryStatus = "finished"
+	StatusFailed     DeliveryStatus = "failed"   // something broke
+	StatusRejected   DeliveryStatus = "rejected" // turned away by test, gate or person
+	StatusSuperseded DeliveryStatus = "superseded"
+	StatusAborted    DeliveryStatus = "aborted"
+)
+
+// Ended reports whether the status is an end.
+func (s DeliveryStatus) Ended() bool { return s != StatusRunning && s != StatusWaiting }
+
+// Delivery is one artifact of one service on its way through the stages, as
+// lists and pages show it.
+type Delivery struct {
+	ID        DeliveryID     `json:"id"`
+	Project   ProjectName    `json:"project"`
+	Service   ServiceName    `json:"service"`
+	Artifact  Artifact       `json:"artifact"`
+	Status    DeliveryStatus `json:"status"`
+	Stage     StageName      `json:"stage,omitempty"`
+	Step      Step           `json:"step,omitempty"`
+	Colour    Colour         `json:"slot,omitempty"`
+	Warned    bool           `json:"warned,omitempty"` // some gate warned on the way
+	NotJudged bool           `json:"notJudged,omitempty"`
+	Reason    string         `json:"reason"` // the latest decision's
+	StartedAt time.Time      `json:"startedAt"`
+	UpdatedAt time.Time      `json:"updatedAt"`
+	EndedAt   *time.Time     `json:"endedAt,omitempty"`
+	Stages    []StageRecord  `json:"stages,omitempty"`
+}
+
+// StageRecord is what happened to a delivery in one stage.
+type StageRecord struct {
+	Stage      StageName    `json:"stage"`
+	Colour     Colour       `json:"slot,omitempty"`
+	Commit     string       `json:"commit,omitempty"`
+	Steps      []StepRecord `json:"steps"`
+	Evaluation string       `json:"evaluation,omitempty"` // id
+	Verdict    Verdict      `json:"verdict,omitempty"`
+	Score      *float64     `json:"score,omitempty"`
+	EnteredAt  time.Time    `json:"enteredAt"`
+	EndedAt    *time.Time   `json:"endedAt,omitempty"`
+}
+
+// StepRecord is one step of a delivery in a stage.
+type StepRecord struct {
+	Step      Step       `json:"step"`
+	Attempt   int        `json:"attempt"`
+	Outcome   string     `json:"outcome,omitempty"` // ok, failed; empty while it runs
+	Reason    string     `json:"reason,omitempty"`
+	StartedAt time.Time  `json:"startedAt"`
+	EndedAt   *time.Time `json:"endedAt,omitempty"`
+}
+
+// Occupant is the version that lives in a place.
+type Occupant struct {
+	Artifact Artifact   `json:"artifact"`
+	Delivery DeliveryID `json:"delivery"`
+	Instance string     `json:"instance"`
+	State    string     `json:"state"` // see the Occupant states
+	Since    time.Time  `json:"since"`
+}
+
+// The states of an occupant.
+const (
+	OccupantStarting = "starting" // configured, not ready yet
+	OccupantRunning  = "running"  // ready, under test or idle
+	OccupantReleased = "released" // passed, has or had traffic
+	OccupantRejected = "rejected" // turned away
+	OccupantStopped  = "stopped"  // no longer runs
+)
+
+// StageView is what one stage of a service looks like now.
+type StageView struct {
+	Stage     StageName           `json:"stage"`
+	Namespace Namespace           `json:"namespace"`
+	Strategy  DeploymentStrategy  `json:"strategy"`
+	Weights   Weights             `json:"weights,omitempty"`
+	Occupants map[Colour]Occupant `json:"occupants,omitempty"`
+	Holder    DeliveryID          `json:"holder,omitempty"`
+	Queue     []DeliveryID        `json:"queue,omitempty"`
+}
+
+// ServiceView is what a service looks like now, in all stages.
+type ServiceView struct {
+	Project   ProjectName `json:"project"`
+	Service   ServiceName `json:"service"`
+	Stages    []StageView `json:"stages"`
+	UpdatedAt time.Time   `json:"updatedAt"`
+}

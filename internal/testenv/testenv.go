@@ -1,0 +1,32 @@
+// Package testenv gives tests real collaborators.
+package testenv
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// packages maps a program to the Debian package that brings it.
+var packages = map[string]string{"nginx": "nginx-light", "prometheus": "prometheus", "chromium": "chromium", "git": "git", "curl": "curl"}
+
+// Need returns the path of an installed program. Without it the test is
+// skipped with what to install, or fails when FAIRWAY_REQUIRE_ALL is 1, so
+// that a continuous-integration run never skips for want of a real part.
+func Need(t testing.TB, program string) string {
+	t.Helper()
+	for _, name := range []string{program, "/usr/sbin/" + program} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	pkg := packages[program]
+	if pkg == "" {
+		pkg = program
+	}
+	if os.Getenv("FAIRWAY_REQUIRE_ALL") == "1" {
+		t.Fatalf("%s is not installed; run: apt-get install %s", program, pkg)
+	}
+	t.Skipf("%s is not installed; run: apt-get install %s", program, pkg)
+	return ""
+}
