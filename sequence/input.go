@@ -1,0 +1,144 @@
+package sequence
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/fairwaycd/fairway"
+)
+
+// Input is something that happened and has to be decided. Exactly one of the
+// pointers is set.
+type Input struct {
+	// Seq is the input's sequence in the queue; 0 for inputs that are not
+	// queued because they can be made again from the state (results, timers,
+	// restarts).
+	Seq      uint64    `json:"-"`
+	Artifact *Artifact `json:"artifact,omitempty"`
+	Onboard  *Onboard  `json:"onboard,omitempty"`
+	Command  *Command  `json:"command,omitempty"`
+	Result   *Result   `json:"result,omitempty"`
+	Timer    *Timer    `json:"timer,omitempty"`
+	Restart  *Restart  `json:"restart,omitempty"`
+}
+
+// Artifact asks for a delivery.
+type Artifact struct {
+	Source   string             `json:"source"` // of the CloudEvent
+	EventID  string             `json:"eventId"`
+	Context  fairway.DeliveryID `json:"context,omitempty"` // sender's correlation id
+	Artifact fairway.Artifact   `json:"artifact"`
+	Pushed   bool               `json:"pushed,omitempty"` // by a registry: identity is image, tag and digest
+	Known    bool               `json:"known,omitempty"`  // this tag was seen with this digest before
+	Actor    string             `json:"actor,omitempty"`
+	// From is the stage to start at; empty means the first one.
+	From fairway.StageName `json:"from,omitempty"`
+	// Plan is filled in by the decider from the project's shipyard: it holds
+	// for the whole delivery.
+	Plan []fairway.Stage `json:"-"`
+	// PlanError says why there is no plan.
+	PlanError string `json:"-"`
+}
+
+// Onboard makes the service known.
+type Onboard struct {
+	Actor  string `json:"actor,omitempty"`
+	Commit string `json:"commit,omitempty"`
+	// Resources is true when only files were added to a service that is known.
+	Resources bool   `json:"resources,omitempty"`
+	Note      string `json:"note,omitempty"`
+}
+
+// Verb is what a person asks of a delivery.
+type Verb string
+
+// The verbs.
+const (
+	Approve Verb = "approve"
+	Reject  Verb = "reject"
+	Abort   Verb = "abort"
+)
+
+// Command is a person's word on a delivery.
+type Command struct {
+	Verb     Verb               `json:"verb"`
+	Delivery fairway.DeliveryID `json:"delivery"`
+	Actor    string             `json:"actor"`
+	Reason   string             `json:"reason"`
+}
+
+// Result is what came of an effect.
+type Result struct {
+	Key     string `json:"key"` // of the effect
+	OK      bool   `json:"ok"`
+	Refused bool   `json:"refused,omitempty"` // not OK because the version was found wanting, not because something broke
+	Reason  string `json:"reason"`
+
+	Commit     string          `json:"commit,omitempty"`
+	Digest     string          `json:"digest,omitempty"`
+	Instance   string          `json:"instance,omitempty"`
+	Window     *fairway.Window `json:"window,omitempty"`
+	Verdict    fairway.Verdict `json:"verdict,omitempty"`
+	Score      *float64        `json:"score,omitempty"`
+	Evaluation string          `json:"evaluation,omitempty"`
+	Weights    fairway.Weights `json:"weights,omitempty"`
+	Cut        int             `json:"cut,omitempty"` // requests cut off by a drain's limit
+	Detail     []byte          `json:"detail,omitempty"`
+}
+
+// Timer says that a deadline has passed.
+type Timer struct {
+	Key string `json:"key"`
+}
+
+// Restart says that the process was started anew and effects under way were
+// interrupted.
+type Restart struct {
+	Epoch uint64 `json:"epoch"`
+}
+
+// Limits of the steps. A step that takes longer has failed.
+const (
+	ConfigureLimit = 2 * time.Minute
+	DeployLimit    = 5 * time.Minute
+	TestLimit      = 60 * time.Minute
+	EvaluateLimit  = 10 * time.Minute
+	ReleaseLimit   = 2 * time.Minute
+	RollbackLimit  = 10 * time.Minute
+	RetireLimit    = 10 * time.Minute
+)
+
+func limit(s fairway.Step) time.Duration {
+	switch s {
+	case fairway.StepConfigure:
+		return ConfigureLimit
+	case fairway.StepDeploy:
+		return DeployLimit
+	case fairway.StepTest:
+		return TestLimit
+	case fairway.StepEvaluate:
+		return EvaluateLimit
+	case fairway.StepRelease:
+		return ReleaseLimit
+	case fairway.StepRollback:
+		return RollbackLimit
+	}
+	return RetireLimit
+}
+
+// NewID derives a delivery's id from what makes its trigger unique. It has
+// the form of a UUID (RFC 9562, version 8), since tools of the field expect
+// one.
+func NewID(project fairway.ProjectName, service fairway.ServiceName, parts ...string) fairway.DeliveryID {
+	h := sha256.New()
+	for _, p := range append([]string{string(project), string(service)}, parts...) {
+		h.Write([]byte(p))
+		h.Write([]byte{0})
+	}
+	b := h.Sum(nil)[:16]
+	b[6] = b[6]&0x0f | 0x80
+	b[8] = b[8]&0x3f | 0x80
+	s := hex.EncodeToString(b)
+	return fairway.DeliveryID(s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:])
+}
