@@ -1,0 +1,76 @@
+package promql
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/fairwaycd/fairway"
+)
+
+// Querier evaluates PromQL. Implementations are safe for concurrent use.
+type Querier interface {
+	// Instant evaluates the query as of at, which counts in milliseconds. A
+	// vector gives a sample for each series, whose key is its labels as JSON
+	// text, in the order of the answer; a scalar gives one with the key {}.
+	// Any other type is an error of [fairway.KindInvalid]. Notes are the
+	// engine's warnings. An error that may go away is marked
+	// [fairway.Retryable].
+	Instant(ctx context.Context, query string, at time.Time) (samples []fairway.Sample, notes []string, err error)
+}
+
+// SourceOptions say what the Prometheus behind a [Source] knows.
+type SourceOptions struct {
+	// Foreign says that its series have no labels version and fairway_run.
+	Foreign bool
+	// Select returns the matchers that tell the pods of the subject's colour
+	// apart (see [PinOptions]), or nothing. Nil returns nothing always.
+	Select func(fairway.Subject) string
+}
+
+// Source is the metric source "Prometheus" of specifications.
+type Source struct {
+	querier Querier
+	options SourceOptions
+}
+
+var _ fairway.MetricSource = (*Source)(nil)
+
+// NewSource returns a source that asks q.
+func NewSource(q Querier, o SourceOptions) *Source { return &Source{querier: q, options: o} }
+
+// Name returns "Prometheus".
+func (s *Source) Name() string { return "Prometheus" }
+
+// Query pins the PromQL text in q.Raw (a JSON string, its placeholders
+// replaced) to the version under test and evaluates it as of q.Window.End. The
+// caller has waited for a scrape that is newer than the test's end, and the
+// window ends at that scrape. An answer without samples says so in its notes.
+func (s *Source) Query(ctx context.Context, q fairway.Query) (fairway.Answer, error) {
+	var text string
+	if err := json.Unmarshal(q.Raw, &text); err != nil {
+		return fairway.Answer{}, fairway.Invalid("query", string(q.Raw), "is not a text", "write the PromQL query as a JSON string")
+	}
+	if q.Window.End.IsZero() {
+		return fairway.Answer{}, fairway.Errorf(fairway.KindInternal, "the query %q was asked without the end of the test's window", text)
+	}
+	o := PinOptions{Window: q.Window, Foreign: s.options.Foreign}
+	if s.options.Select != nil {
+		o.Select = s.options.Select(q.Subject)
+	}
+	pinned, err := Pin(text, q.Subject, o)
+	if err != nil {
+		return fairway.Answer{}, err
+	}
+	answer := fairway.Answer{Resolved: pinned.Query, Tied: pinned.Tied, Notes: pinned.Notes}
+	samples, notes, err := s.querier.Instant(ctx, pinned.Query, q.Window.End)
+	if err != nil {
+		return answer, err
+	}
+	answer.Samples = samples
+	answer.Notes = append(answer.Notes, notes...)
+	if len(samples) == 0 {
+		answer.Notes = append(answer.Notes, "no series answered the query as of "+q.Window.End.UTC().Format(time.RFC3339Nano))
+	}
+	return answer, nil
+}
