@@ -82,8 +82,10 @@ func (g *Gateway) Drain(ctx context.Context, place fairway.Place, instance strin
 	for _, t := range g.takeOut(place, instance) {
 		select {
 		case <-t.up.idle:
-			continue
 		case <-limited.Done():
+		}
+		if t.up.isIdle() {
+			continue
 		}
 		if !errors.Is(context.Cause(limited), errCut) {
 			return cut, fairway.Errorf(fairway.KindUnavailable, "%s still has %d requests under way at instance %s: %w", place, t.up.inFlight(), instance, ctx.Err())
