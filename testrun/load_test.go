@@ -90,6 +90,17 @@ func TestADurationEndsTheTest(t *testing.T) {
 	})
 }
 
+func TestNoRequestStartsAfterTheDuration(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := Performance{Users: 1, Duration: time.Second, Think: 100 * time.Millisecond, Requests: twoCalls}
+		b, _, _ := runLoad(t.Context(), p, 440*time.Millisecond, "")
+		if took := time.Since(b.began); len(b.starts) != 2 || took != 980*time.Millisecond {
+			t.Errorf("requests at %v, ended after %v: the thought after 980ms would end too late", b.starts, took)
+		}
+	})
+}
+
 func TestAClosedModelSlowsDownWithTheService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -214,6 +214,15 @@ func TestAFunctionalTestNamesAllThatFailed(t *testing.T) {
 	}
 }
 
+func TestAFunctionalTestEndsAtATimeout(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	report := mustRun(t, s.request(fairway.FunctionalTests, FunctionalFile, "requests: [{path: /hangs, timeout: 10ms}, {path: /health}]"))
+	if c := report.Checks[1]; c.Requests != 1 || c.Passed {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestAPerformanceTest(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
