@@ -20,55 +20,68 @@ const (
 	retryWithin = 250 * time.Millisecond
 )
 
-// holding sends requests to an upstream. Go repeats requests without a body,
-// and those of idempotent methods, when a kept connection turns out to be
-// closed; holding lets it do so for small bodies too, and repeats once what Go
-// does not: a POST on a kept connection that broke before the first byte of an
-// answer.
+// holding sends requests to an upstream. When a kept connection turns out to
+// be closed, Go repeats only what reads (GET, HEAD, OPTIONS, TRACE) and has no
+// body. For a small body holding lets it do the same, and it repeats once what
+// Go does not: a POST, PUT, PATCH or DELETE on a kept connection that broke
+// before the first byte of an answer.
 type holding struct{ up *upstream }
 
 // RoundTrip sends the request.
 func (h *holding) RoundTrip(r *http.Request) (*http.Response, error) {
-	// A client that expects "100 Continue" wants to hear from the service
-	// before it sends the body.
-	if r.Body == nil || r.ContentLength <= 0 || r.ContentLength > holdLimit || r.Header.Get("Expect") != "" {
+	var body []byte
+	switch {
+	case r.Body == nil || r.Body == http.NoBody:
+		if reads(r.Method) {
+			return h.up.transport.RoundTrip(r)
+		}
+	case r.ContentLength <= 0 || r.ContentLength > holdLimit || r.Header.Get("Expect") != "":
+		// Too large, or a stream. And a client that expects "100 Continue"
+		// wants to hear from the service before it sends the body.
 		return h.up.transport.RoundTrip(r)
-	}
-	body := make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(r.Body, body); err != nil {
-		return nil, &bodyError{err}
+	default:
+		body = make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(r.Body, body); err != nil {
+			return nil, &bodyError{err}
+		}
 	}
 	var a attempt
 	began := time.Now()
-	resp, err := h.up.transport.RoundTrip(a.request(r, body))
+	resp, err := h.up.transport.RoundTrip(withBody(a.watch(r.Context()), r, body))
 	if err != nil && a.again() && time.Since(began) < retryWithin && r.Context().Err() == nil && !h.up.isCut() {
 		return h.up.transport.RoundTrip(withBody(r.Context(), r, body))
 	}
 	return resp, err
 }
 
+// reads reports whether Go itself repeats requests of the method.
+func reads(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}
+
 // attempt watches over the first sending of a request.
 type attempt struct{ reused, answered atomic.Bool }
 
-// request returns r with the held body. Only methods that Go does not repeat
-// are watched.
-func (a *attempt) request(r *http.Request, body []byte) *http.Request {
-	ctx := r.Context()
-	switch r.Method {
-	case http.MethodPost, http.MethodPatch:
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-			GotConn:              func(i httptrace.GotConnInfo) { a.reused.Store(i.Reused) },
-			GotFirstResponseByte: func() { a.answered.Store(true) },
-		})
-	}
-	return withBody(ctx, r, body)
+func (a *attempt) watch(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:              func(i httptrace.GotConnInfo) { a.reused.Store(i.Reused) },
+		GotFirstResponseByte: func() { a.answered.Store(true) },
+	})
 }
 
 // again reports whether the request may be sent a second time.
 func (a *attempt) again() bool { return a.reused.Load() && !a.answered.Load() }
 
+// withBody returns r with the held body, if it has one.
 func withBody(ctx context.Context, r *http.Request, body []byte) *http.Request {
 	r = r.WithContext(ctx)
+	if body == nil {
+		return r
+	}
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	r.Body, _ = r.GetBody()
 	return r

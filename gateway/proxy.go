@@ -152,6 +152,9 @@ func rewrite(p *httputil.ProxyRequest, address string) {
 	out := p.Out
 	out.URL.Scheme, out.URL.Host = "http", address
 	out.URL.RawQuery = p.In.URL.RawQuery
+	// The proxy copied the trailer before the body was read, when it has
+	// names only. The original gets its values as the body ends.
+	out.Trailer = p.In.Trailer
 	for name := range out.Header {
 		if strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" {
 			delete(out.Header, name)
