@@ -10,5 +10,5 @@
 //	KV_seen   hash of image and tag                        digests of the tags that were pushed
 //
 // A shard has one decider. Each append names the sequence that it expects to
-// be the log's last; a second decider's append is refused with [ErrFenced].
+// be the log's last; a second decider's append is refused with [fairway.ErrFenced].
 package nats

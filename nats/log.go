@@ -16,21 +16,11 @@ import (
 // noDelivery stands in subjects where a record is about the service itself.
 const noDelivery = "_"
 
-// Entry is one stored decision.
-type Entry struct {
-	Seq      uint64
-	Project  fairway.ProjectName
-	Service  fairway.ServiceName
-	Delivery fairway.DeliveryID // empty when it is about the service itself
-	Body     []byte
-	Time     time.Time
-}
-
 // Append stores a decision at the end of the shard's log if last is still the
-// log's last sequence, and returns its own. It returns [ErrFenced] when it is
+// log's last sequence, and returns its own. It returns [fairway.ErrFenced] when it is
 // not: somebody else has written, or an earlier append of ours whose answer
 // was lost has; the caller reads the tail to know.
-func (s *Store) Append(ctx context.Context, shard int, e Entry, last uint64) (uint64, error) {
+func (s *Store) Append(ctx context.Context, shard int, e fairway.LogEntry, last uint64) (uint64, error) {
 	msg := &natsgo.Msg{Subject: logSubject(shard, e), Data: e.Body, Header: natsgo.Header{}}
 	ack, err := s.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequence(last))
 	if err != nil {
@@ -39,7 +29,7 @@ func (s *Store) Append(ctx context.Context, shard int, e Entry, last uint64) (ui
 	return ack.Sequence, nil
 }
 
-func logSubject(shard int, e Entry) string {
+func logSubject(shard int, e fairway.LogEntry) string {
 	d := string(e.Delivery)
 	if d == "" {
 		d = noDelivery
@@ -72,22 +62,22 @@ func (s *Store) Last(ctx context.Context, shard int) (uint64, error) {
 }
 
 // Replay hands the log's entries from sequence from on to f, in order.
-func (s *Store) Replay(ctx context.Context, shard int, from uint64, f func(Entry) error) error {
+func (s *Store) Replay(ctx context.Context, shard int, from uint64, f func(fairway.LogEntry) error) error {
 	return s.read(ctx, shard, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1),
 	}, f)
 }
 
 // History hands one delivery's entries to f, in order.
-func (s *Store) History(ctx context.Context, p fairway.ProjectName, sv fairway.ServiceName, d fairway.DeliveryID, f func(Entry) error) error {
-	shard := Shard(p, sv)
+func (s *Store) History(ctx context.Context, p fairway.ProjectName, sv fairway.ServiceName, d fairway.DeliveryID, f func(fairway.LogEntry) error) error {
+	shard := shardOf(p, sv)
 	return s.read(ctx, shard, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{logSubject(shard, Entry{Project: p, Service: sv, Delivery: d})},
+		FilterSubjects: []string{logSubject(shard, fairway.LogEntry{Project: p, Service: sv, Delivery: d})},
 	}, f)
 }
 
 // read consumes what is stored now and returns; it does not wait for more.
-func (s *Store) read(ctx context.Context, shard int, c jetstream.OrderedConsumerConfig, f func(Entry) error) error {
+func (s *Store) read(ctx context.Context, shard int, c jetstream.OrderedConsumerConfig, f func(fairway.LogEntry) error) error {
 	st, err := s.js.Stream(ctx, logName(shard))
 	if err != nil {
 		return classify("read the log", err)
@@ -127,16 +117,16 @@ func (s *Store) read(ctx context.Context, shard int, c jetstream.OrderedConsumer
 	return nil
 }
 
-func entryOf(msg jetstream.Msg) (Entry, error) {
+func entryOf(msg jetstream.Msg) (fairway.LogEntry, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return Entry{}, fmt.Errorf("read the log: %w", err)
+		return fairway.LogEntry{}, fmt.Errorf("read the log: %w", err)
 	}
 	_, p, sv, d, err := splitSubject(msg.Subject())
 	if err != nil {
-		return Entry{}, err
+		return fairway.LogEntry{}, err
 	}
-	return Entry{Seq: meta.Sequence.Stream, Project: p, Service: sv, Delivery: d, Body: msg.Data(), Time: meta.Timestamp}, nil
+	return fairway.LogEntry{Seq: meta.Sequence.Stream, Project: p, Service: sv, Delivery: d, Body: msg.Data(), Time: meta.Timestamp}, nil
 }
 
 // SaveState stores a service's snapshot.

@@ -15,18 +15,14 @@ import (
 	"github.com/fairwaycd/fairway"
 )
 
-// Shards is the number of logs. It is fixed for the life of a data directory.
-const Shards = 8
+// shards is the number of logs. It is fixed for the life of a data directory.
+const shards = 8
 
 // Limits of single messages, in bytes.
 const (
 	MaxInput  = 1 << 20
 	MaxRecord = 4 << 20
 )
-
-// ErrFenced says that somebody else appended to the shard's log: this process
-// no longer owns the shard.
-var ErrFenced = errors.New("the shard's log has another owner")
 
 // StoreOptions says where the store's streams are kept.
 type StoreOptions struct {
@@ -69,10 +65,10 @@ func OpenStore(ctx context.Context, nc *natsgo.Conn, o StoreOptions) (*Store, er
 }
 
 func (s *Store) makeStreams(ctx context.Context, o StoreOptions) error {
-	meta := map[string]string{"fairway-shards": strconv.Itoa(Shards)}
+	meta := map[string]string{"fairway-shards": strconv.Itoa(shards)}
 	if info, err := s.js.Stream(ctx, "IN"); err == nil {
 		if got := info.CachedInfo().Config.Metadata["fairway-shards"]; got != meta["fairway-shards"] {
-			return fairway.Errorf(fairway.KindConflict, "the data directory has %s shards and this version uses %d; it cannot be opened", got, Shards)
+			return fairway.Errorf(fairway.KindConflict, "the data directory has %s shards and this version uses %d; it cannot be opened", got, shards)
 		}
 	}
 	configs := []jetstream.StreamConfig{{
@@ -80,7 +76,7 @@ func (s *Store) makeStreams(ctx context.Context, o StoreOptions) error {
 		Duplicates: 2 * time.Minute, MaxMsgSize: MaxInput, MaxBytes: o.MaxQueue, Discard: jetstream.DiscardNew,
 		Replicas: o.Replicas, Metadata: meta,
 	}}
-	for i := range Shards {
+	for i := range shards {
 		configs = append(configs, jetstream.StreamConfig{
 			Name: logName(i), Subjects: []string{fmt.Sprintf("log.%02d.>", i)}, Retention: jetstream.LimitsPolicy,
 			Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, AllowDirect: true, Duplicates: 100 * time.Millisecond,
@@ -97,11 +93,16 @@ func (s *Store) makeStreams(ctx context.Context, o StoreOptions) error {
 
 func logName(shard int) string { return fmt.Sprintf("LOG_%02d", shard) }
 
+// Shards returns the number of logs.
+func (s *Store) Shards() int { return shards }
+
 // Shard returns the shard of a service.
-func Shard(p fairway.ProjectName, s fairway.ServiceName) int {
+func (s *Store) Shard(p fairway.ProjectName, sv fairway.ServiceName) int { return shardOf(p, sv) }
+
+func shardOf(p fairway.ProjectName, s fairway.ServiceName) int {
 	h := fnv.New32a()
 	h.Write([]byte(string(p) + "." + string(s)))
-	return int(h.Sum32() % Shards)
+	return int(h.Sum32() % shards)
 }
 
 // Close closes the connection.
@@ -113,7 +114,7 @@ func classify(op string, err error) error {
 	if errors.As(err, &api) {
 		switch api.ErrorCode {
 		case 10071, 10164:
-			return fmt.Errorf("%s: %w", op, ErrFenced)
+			return fmt.Errorf("%s: %w", op, fairway.ErrFenced)
 		case 10023, 10047, 10077, 10122:
 			return fairway.Retryable(fairway.Errorf(fairway.KindFull, "%s: the event store has no space left; free disk space: %w", op, err))
 		}
@@ -128,7 +129,7 @@ func (s *Store) Publish(ctx context.Context, p fairway.ProjectName, sv fairway.S
 	if len(body) > MaxInput {
 		return 0, fairway.Invalid("event", strconv.Itoa(len(body))+" bytes", "is too large", fmt.Sprintf("send at most %d bytes", MaxInput))
 	}
-	subject := fmt.Sprintf("in.%02d.%s.%s", Shard(p, sv), p, sv)
+	subject := fmt.Sprintf("in.%02d.%s.%s", shardOf(p, sv), p, sv)
 	ack, err := s.js.Publish(ctx, subject, body, jetstream.WithMsgID(id))
 	if err != nil {
 		return 0, classify("store the input", err)
@@ -136,28 +137,10 @@ func (s *Store) Publish(ctx context.Context, p fairway.ProjectName, sv fairway.S
 	return ack.Sequence, nil
 }
 
-// Input is a stored input that waits for its decision.
-type Input struct {
-	Seq     uint64
-	Project fairway.ProjectName
-	Service fairway.ServiceName
-	Body    []byte
-	msg     jetstream.Msg
-}
-
-// Ack removes the input from the queue. It is called after the decision is
-// stored.
-func (i Input) Ack() error {
-	if err := i.msg.Ack(); err != nil {
-		return fmt.Errorf("acknowledge input %d: %w", i.Seq, err)
-	}
-	return nil
-}
-
 // Inputs hands the shard's inputs to f, in order, until ctx ends. f must not
 // return before the input is decided; an input that f does not acknowledge
 // comes again after a restart.
-func (s *Store) Inputs(ctx context.Context, shard int, f func(Input)) error {
+func (s *Store) Inputs(ctx context.Context, shard int, f func(fairway.QueuedInput)) error {
 	name := fmt.Sprintf("shard-%02d", shard)
 	// A consumer that survived a crash holds what it had handed out until the
 	// ack wait is over. The stream itself knows what is undecided, so a new
@@ -195,16 +178,16 @@ func (s *Store) Inputs(ctx context.Context, shard int, f func(Input)) error {
 	}
 }
 
-func inputOf(msg jetstream.Msg) (Input, error) {
+func inputOf(msg jetstream.Msg) (fairway.QueuedInput, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return Input{}, fmt.Errorf("read an input: %w", err)
+		return fairway.QueuedInput{}, fmt.Errorf("read an input: %w", err)
 	}
 	_, p, sv, _, err := splitSubject(msg.Subject())
 	if err != nil {
-		return Input{}, err
+		return fairway.QueuedInput{}, err
 	}
-	return Input{Seq: meta.Sequence.Stream, Project: p, Service: sv, Body: msg.Data(), msg: msg}, nil
+	return fairway.QueuedInput{Seq: meta.Sequence.Stream, Project: p, Service: sv, Body: msg.Data(), Ack: msg.Ack}, nil
 }
 
 // SeenKey is the key of a pushed tag.

@@ -11,6 +11,8 @@ import (
 	"github.com/fairwaycd/fairway"
 )
 
+var _ fairway.Log = (*Store)(nil)
+
 func openTest(t *testing.T, dir string) (*Server, *Store) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -37,14 +39,14 @@ func TestAppendIsFencedAndReplayedInOrder(t *testing.T) {
 	ctx := t.Context()
 	var last uint64
 	for i := range 300 {
-		e := Entry{Project: "shop", Service: "carts", Delivery: fairway.DeliveryID(fmt.Sprint("d", i%3)), Body: []byte(fmt.Sprint(i))}
+		e := fairway.LogEntry{Project: "shop", Service: "carts", Delivery: fairway.DeliveryID(fmt.Sprint("d", i%3)), Body: []byte(fmt.Sprint(i))}
 		seq, err := s.Append(ctx, 2, e, last)
 		if err != nil {
 			t.Fatal(err)
 		}
 		last = seq
 	}
-	if _, err := s.Append(ctx, 2, Entry{Project: "shop", Service: "carts"}, last-1); !errors.Is(err, ErrFenced) {
+	if _, err := s.Append(ctx, 2, fairway.LogEntry{Project: "shop", Service: "carts"}, last-1); !errors.Is(err, fairway.ErrFenced) {
 		t.Fatalf("an append behind another one: %v, want ErrFenced", err)
 	}
 	s.Close()
@@ -56,7 +58,7 @@ func TestAppendIsFencedAndReplayedInOrder(t *testing.T) {
 		t.Fatalf("after a restart the last sequence is %d (%v), want %d", got, err, last)
 	}
 	n := 0
-	if err := s.Replay(ctx, 2, 1, func(e Entry) error {
+	if err := s.Replay(ctx, 2, 1, func(e fairway.LogEntry) error {
 		if string(e.Body) != fmt.Sprint(n) {
 			return fmt.Errorf("entry %d holds %s", n, e.Body)
 		}
@@ -66,10 +68,10 @@ func TestAppendIsFencedAndReplayedInOrder(t *testing.T) {
 		t.Fatalf("replayed %d: %v", n, err)
 	}
 	n = 0
-	if err := s.History(ctx, "shop", "carts", "d1", func(Entry) error { n++; return nil }); err != nil {
+	if err := s.History(ctx, "shop", "carts", "d1", func(fairway.LogEntry) error { n++; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if Shard("shop", "carts") == 2 && n != 100 {
+	if shardOf("shop", "carts") == 2 && n != 100 {
 		t.Errorf("history has %d entries, want 100", n)
 	}
 }
@@ -85,7 +87,7 @@ func TestInputsComeAgainUntilAcknowledged(t *testing.T) {
 	}
 	read := func(s *Store, ack bool) (bodies string) {
 		ctx, cancel := context.WithCancel(t.Context())
-		err := s.Inputs(ctx, Shard("shop", "carts"), func(in Input) {
+		err := s.Inputs(ctx, shardOf("shop", "carts"), func(in fairway.QueuedInput) {
 			bodies += string(in.Body)
 			if ack {
 				if err := in.Ack(); err != nil {
