@@ -1,7 +1,6 @@
 package promql
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -246,20 +245,17 @@ func vector(raw json.RawMessage) ([]fairway.Sample, error) {
 		if s.Value == nil {
 			return nil, errors.New("a series has a histogram where a number should be; use histogram_quantile, histogram_sum or histogram_count")
 		}
-		var key bytes.Buffer
-		if err := json.NewEncoder(&key).Encode(nonNil(s.Metric)); err != nil {
-			return nil, err
+		key := "{}"
+		if len(s.Metric) > 0 {
+			text, err := json.Marshal(s.Metric)
+			if err != nil {
+				return nil, err
+			}
+			key = string(text)
 		}
-		samples = append(samples, fairway.NewSample(strings.TrimSuffix(key.String(), "\n"), s.Value.at, s.Value.value))
+		samples = append(samples, fairway.NewSample(key, s.Value.at, s.Value.value))
 	}
 	return samples, nil
-}
-
-func nonNil(m map[string]string) map[string]string {
-	if m == nil {
-		return map[string]string{}
-	}
-	return m
 }
 
 // seconds prints a time as the API reads it, with milliseconds.
