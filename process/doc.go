@@ -18,10 +18,10 @@
 //
 // # Readiness
 //
-// Probes are asked as they are written, with one exception: until the first
+// Probes are asked as they are written, with two exceptions. Until the first
 // success a startup or readiness probe is asked five times a second, so that a
-// delivery does not wait for the rest of a period. Failures count once a
-// period all the same. Without a readiness probe an instance is ready when its
+// delivery does not wait for the rest of a period; failures count once a
+// period all the same. A liveness probe is first asked after one period of life. Without a readiness probe an instance is ready when its
 // port accepts connections, or, without a port, when it has run for a second.
 //
 // # Who outlives whom
@@ -52,6 +52,7 @@
 // has left behind, in the group or outside it, is killed when it has ended, as
 // a container's runtime does.
 //
-// Adoption is written for Linux (/proc and pidfds). Elsewhere the package uses
-// ps, whose start times have a resolution of a second.
+// Adoption is written for Linux (/proc and pidfds). On other systems the package
+// asks ps, whose start times have a resolution of a second; it is compiled for
+// them and not tested there.
 package process

@@ -2,10 +2,12 @@ package process
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -156,7 +158,8 @@ func parseStat(b []byte) (stat, error) {
 	return stat{state: fields[0], pgid: pgid, start: fields[19]}, err
 }
 
-// ours lists the running processes whose environment carries the identity.
+// ours lists the running processes whose environment carries the identity,
+// the oldest first, so that a leader comes before its children.
 func ours(identity string) ([]found, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -170,6 +173,9 @@ func ours(identity string) ([]found, error) {
 			}
 		}
 	}
+	slices.SortFunc(all, func(a, b found) int {
+		return cmp.Or(cmp.Compare(len(a.start), len(b.start)), cmp.Compare(a.start, b.start), cmp.Compare(a.pid, b.pid))
+	})
 	return all, nil
 }
 

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -79,7 +80,7 @@ func parseObjects(docs [][]byte) (*objects, error) {
 	var ps []fairway.Problem
 	for n, doc := range docs {
 		var head metav1.PartialObjectMetadata
-		err := yaml.Unmarshal(doc, &head)
+		err := unmarshal(doc, &head)
 		if err == nil && head.Kind != "" {
 			err = objs.add(head, doc)
 		}
@@ -95,25 +96,25 @@ func (o *objects) add(head metav1.PartialObjectMetadata, doc []byte) error {
 	switch head.Kind {
 	case "Deployment": // of apps/v1 and of the old extensions/v1beta1, whose pod templates are alike
 		var d appsv1.Deployment
-		if err := yaml.Unmarshal(doc, &d); err != nil {
+		if err := unmarshal(doc, &d); err != nil {
 			return err
 		}
 		o.runnable = append(o.runnable, runnable{kind: d.Kind, name: d.Name, replicas: d.Spec.Replicas, template: d.Spec.Template})
 	case "StatefulSet":
 		var d appsv1.StatefulSet
-		if err := yaml.Unmarshal(doc, &d); err != nil {
+		if err := unmarshal(doc, &d); err != nil {
 			return err
 		}
 		o.runnable = append(o.runnable, runnable{kind: d.Kind, name: d.Name, replicas: d.Spec.Replicas, template: d.Spec.Template})
 	case "ConfigMap":
 		var m corev1.ConfigMap
-		if err := yaml.Unmarshal(doc, &m); err != nil {
+		if err := unmarshal(doc, &m); err != nil {
 			return err
 		}
 		o.configMaps[m.Name] = m
 	case "Secret":
 		var m corev1.Secret
-		if err := yaml.Unmarshal(doc, &m); err != nil {
+		if err := unmarshal(doc, &m); err != nil {
 			return err
 		}
 		o.secrets[m.Name] = m
@@ -123,6 +124,16 @@ func (o *objects) add(head metav1.PartialObjectMetadata, doc []byte) error {
 		o.others = append(o.others, head.Kind+" "+head.Name)
 	}
 	return nil
+}
+
+// unmarshal is as strict about types as Kubernetes: a number where a text
+// belongs is an error, for 1.0 would become 1.
+func unmarshal(doc []byte, into any) error {
+	b, err := yaml.YAMLToJSON(doc)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, into)
 }
 
 // choose takes the object that is named like the place, else the first one.

@@ -136,7 +136,9 @@ func (r *prober) readiness(ctx context.Context, p *probe) {
 
 func (r *prober) liveness(ctx context.Context, p *probe) {
 	t := tally{successes: p.successes, failures: p.failures}
-	if !wait(ctx, r.delay(p)) {
+	// Not before one period of life: a program that is not yet up when it has
+	// just been started would be restarted for ever.
+	if !wait(ctx, max(r.delay(p), p.period-time.Since(r.startedAt))) {
 		return
 	}
 	for {

@@ -48,6 +48,9 @@ func newProgram(img fairway.UnpackedImage, s *spec, base []string, port int) (pr
 	if err != nil {
 		return program{}, fmt.Errorf("working directory: %w", err)
 	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return program{}, fairway.Errorf(fairway.KindRefused, "working directory %s is no directory of the image; correct WORKDIR or workingDir", workingDir)
+	}
 	found, err := findProgram(img.Root, workingDir, first(pathOf(img.Env, s), defaultPath), argv[0])
 	if err != nil {
 		return program{}, fmt.Errorf("entrypoint: %w", err)

@@ -51,7 +51,7 @@ func (p *Platform) recover(ctx context.Context, records []record) (map[string]*h
 		return nil, err
 	}
 	adopted := make(map[string]*handle)
-	keep := make(map[string]int) // nonce → process group
+	keep := make(map[string]bool) // nonces of what is adopted
 	for n := range records {
 		r := &records[n]
 		p.ports.reserve(r.Port, r.Workload.Instance)
@@ -60,9 +60,9 @@ func (p *Platform) recover(ctx context.Context, records []record) (map[string]*h
 			continue
 		}
 		adopted[r.Workload.Instance] = h
-		keep[r.Run.Nonce] = h.pid
+		keep[r.Run.Nonce] = true
 	}
-	killed, err := sweep(ctx, p.identity, func(f found) bool { return keep[f.nonce] == 0 })
+	killed, err := sweep(ctx, p.identity, func(f found) bool { return !keep[f.nonce] })
 	if killed > 0 {
 		p.log.Warn("ended processes that an earlier run of Fairway had left behind", "processes", killed)
 	}

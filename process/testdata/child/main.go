@@ -16,7 +16,8 @@ import (
 )
 
 func main() {
-	exit := flag.Int("exit", -1, "say boom and end with this code")
+	exit := flag.Int("exit", -1, "end with this code")
+	say := flag.String("say", "boom", "what to say before an end")
 	ignore := flag.Bool("ignore-term", false, "ignore SIGTERM")
 	spawn := flag.Bool("spawn", false, "start two children: one in this process group and one in a session of its own")
 	idle := flag.Bool("idle", false, "do not listen")
@@ -31,7 +32,7 @@ func main() {
 		}
 		return
 	case *exit >= 0:
-		fmt.Fprintln(os.Stderr, "boom")
+		fmt.Fprintln(os.Stderr, *say)
 		os.Exit(*exit)
 	}
 	if *ignore {
