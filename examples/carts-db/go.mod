@@ -1,0 +1,3 @@
+module github.com/fairwaycd/fairway/examples/carts-db
+
+go 1.25.0
