@@ -17,6 +17,17 @@ type load struct {
 	active atomic.Int64 // users who have started and not ended
 }
 
+func newLoad(spec Performance, send func(context.Context, Call) outcome) *load {
+	l := &load{spec: spec, send: send, tally: newTally()}
+	// A test that ends by its duration does not know how many requests are
+	// still to come, and how many errors they could outweigh.
+	if planned := spec.planned(); planned > 0 {
+		bearable := spec.Limits.Errors * float64(planned)
+		l.tally.bearable = &bearable
+	}
+	return l
+}
+
 // errDecided ends a test whose error limit can no longer be kept. A hung
 // service would otherwise be asked for hours.
 var errDecided = errors.New("the error limit cannot be kept any more")
@@ -63,8 +74,7 @@ func (l *load) user(ctx context.Context, start time.Time, offset time.Duration) 
 			if ctx.Err() != nil {
 				return true
 			}
-			l.tally.add(o)
-			if o.failed() && l.decided() {
+			if !l.tally.add(o) {
 				return false
 			}
 		}
@@ -79,15 +89,6 @@ func (l *load) think(ctx context.Context, start time.Time) bool {
 		return false
 	}
 	return pause(ctx, l.spec.Think)
-}
-
-// decided reports whether the limit of errors is broken even if every request
-// still to come succeeds. A test that ends by its duration knows no such
-// number.
-func (l *load) decided() bool {
-	planned := l.spec.planned()
-	_, failed := l.tally.counts()
-	return planned > 0 && float64(failed) > l.spec.Limits.Errors*float64(planned)
 }
 
 // pause waits for d; it returns false when ctx ended.

@@ -37,7 +37,7 @@ func (b *bench) send(ctx context.Context, c Call) outcome {
 
 func runLoad(ctx context.Context, p Performance, takes time.Duration, fail failKind) (*bench, *load, bool) {
 	b := &bench{began: time.Now(), takes: takes, fail: fail}
-	l := &load{spec: p, send: b.send, tally: newTally()}
+	l := newLoad(p, b.send)
 	early := l.run(ctx)
 	slices.Sort(b.starts)
 	return b, l, early

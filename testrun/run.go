@@ -120,7 +120,7 @@ func (n *run) functional(ctx context.Context) (fairway.Check, error) {
 
 func (n *run) performance(ctx context.Context) (fairway.Check, error) {
 	spec, start := *n.plan.performance, time.Now()
-	l := &load{spec: spec, send: n.session.send, tally: newTally()}
+	l := newLoad(spec, n.session.send)
 	stop := n.reporter.every(func() {
 		requests, errs := l.tally.counts()
 		n.reporter.report(Progress{Check: checkPerformance, Users: int(l.active.Load()), Requests: requests, Errors: errs,

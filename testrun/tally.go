@@ -23,15 +23,30 @@ type tally struct {
 	errors   map[failKind]int
 	first    string // reason of the first failure
 	window   fairway.Window
+	// bearable, unless nil, is how many failures there may be; with one more
+	// the tally is closed, and what comes later is not counted.
+	bearable *float64
+	closed   bool
 }
 
 func newTally() *tally {
 	return &tally{latency: hdrhistogram.New(1, int64(time.Hour/time.Microsecond), 3), errors: map[failKind]int{}}
 }
 
-func (t *tally) add(o outcome) {
+// add counts an outcome. It returns false once the tally is closed.
+func (t *tally) add(o outcome) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	t.count(o)
+	t.closed = t.bearable != nil && float64(t.failed()) > *t.bearable
+	return !t.closed
+}
+
+// count does the work of add; mu is held.
+func (t *tally) count(o outcome) {
 	if t.requests == 0 || o.start.Before(t.window.Start) {
 		t.window.Start = o.start
 	}
