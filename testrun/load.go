@@ -20,11 +20,8 @@ type load struct {
 func newLoad(spec Performance, send func(context.Context, Call) outcome) *load {
 	l := &load{spec: spec, send: send, tally: newTally()}
 	// A test that ends by its duration does not know how many requests are
-	// still to come, and how many errors they could outweigh.
-	if planned := spec.planned(); planned > 0 {
-		bearable := spec.Limits.Errors * float64(planned)
-		l.tally.bearable = &bearable
-	}
+	// still to come, and how many errors they could outweigh: planned is 0.
+	l.tally.planned, l.tally.limit = spec.planned(), spec.Limits.Errors
 	return l
 }
 

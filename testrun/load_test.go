@@ -124,6 +124,27 @@ func TestATestThatCannotPassEndsEarly(t *testing.T) {
 	})
 }
 
+func TestAShareOfErrorsAtTheLimitIsNotAboveIt(t *testing.T) {
+	t.Parallel()
+	for percent := range 101 {
+		limits := Limits{Errors: float64(percent) / 100}
+		tally := newTally()
+		tally.planned, tally.limit = 100, limits.Errors
+		for i := range 100 {
+			o := outcome{start: time.Unix(1, 0), end: time.Unix(2, 0)}
+			if i < percent {
+				o.kind = failStatus
+			}
+			if !tally.add(o) {
+				t.Fatalf("closed after %d errors with a limit of %d%%", i+1, percent)
+			}
+		}
+		if over := limits.exceeded(tally.figures()); over != nil {
+			t.Errorf("%d%%: %q", percent, over)
+		}
+	}
+}
+
 func TestALoadEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -23,10 +23,12 @@ type tally struct {
 	errors   map[failKind]int
 	first    string // reason of the first failure
 	window   fairway.Window
-	// bearable, unless nil, is how many failures there may be; with one more
-	// the tally is closed, and what comes later is not counted.
-	bearable *float64
-	closed   bool
+	// Once more than the share limit of the planned requests has failed, the
+	// tally is closed, and what comes later is not counted. With 0 planned it
+	// stays open.
+	planned int
+	limit   float64
+	closed  bool
 }
 
 func newTally() *tally {
@@ -41,7 +43,7 @@ func (t *tally) add(o outcome) bool {
 		return false
 	}
 	t.count(o)
-	t.closed = t.bearable != nil && float64(t.failed()) > *t.bearable
+	t.closed = t.planned > 0 && share(t.failed(), t.planned) > t.limit
 	return !t.closed
 }
 
@@ -137,7 +139,11 @@ func (f figures) summary() *fairway.LatencySummary {
 }
 
 // errorRate is the share of failed requests.
-func (f figures) errorRate() float64 { return float64(f.failed) / float64(max(f.requests, 1)) }
+func (f figures) errorRate() float64 { return share(f.failed, max(f.requests, 1)) }
+
+// share is part of whole. All comparisons with a limit go through it, so that
+// none is off by a rounding error from another.
+func share(part, whole int) float64 { return float64(part) / float64(whole) }
 
 // exceeded returns a sentence for each limit that was not kept.
 func (l Limits) exceeded(f figures) []string {
