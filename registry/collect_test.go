@@ -157,7 +157,7 @@ func TestCollectRefusesWhatItCannotRead(t *testing.T) {
 	s.age(t)
 	before := s.blobs(t)
 	_, err := s.Collect(t.Context(), func(_, tag, _ string) bool { return tag == "1" })
-	if fairway.KindOf(err) != fairway.KindRefused && !strings.Contains(err.Error(), h) {
+	if fairway.KindOf(err) != fairway.KindRefused || !strings.Contains(err.Error(), h) {
 		t.Errorf("error %v", err)
 	}
 	if n := s.blobs(t); n != before {

@@ -13,6 +13,9 @@
 //     A crash between the two leaves a tag that nobody was told of. The caller
 //     finds it at its next start by comparing [Registry.Tags] with what it knows.
 //
+//     A tag whose OnPush failed is hidden until it is pushed again, since clients
+//     push nothing under a tag that they find naming their image.
+//
 //   - What was acknowledged survives a power cut. The library's filesystem
 //     driver syncs files and the directory of a replaced file, but neither the
 //     directories that it creates on the way nor the one that a finished upload

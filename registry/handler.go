@@ -43,6 +43,8 @@ func (r *Registry) serve(w http.ResponseWriter, req *http.Request) {
 		r.putManifest(w, req, name, reference)
 	case (route == v2.RouteNameBlobUpload || route == v2.RouteNameBlobUploadChunk) && writes:
 		r.upload(w, req, name, match.Vars["uuid"])
+	case route == v2.RouteNameManifest && r.isUntold(name, reference):
+		writeError(w, http.StatusNotFound, "MANIFEST_UNKNOWN", fmt.Sprintf("the delivery of %s:%s could not be recorded when it was pushed; push it again", name, reference))
 	default:
 		if req.Method == http.MethodHead {
 			// A client that asks is about to leave out what it need not push.
@@ -95,7 +97,9 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, name, r
 		if mt, _, err := mime.ParseMediaType(p.MediaType); err == nil {
 			p.MediaType = mt
 		}
-		if err := r.tell(ctx, p); err != nil {
+		err := r.tell(ctx, p)
+		r.setUntold(name, reference, err != nil)
+		if err != nil {
 			r.refuse(w, p, err)
 			return
 		}
@@ -140,6 +144,27 @@ func (r *Registry) tell(ctx context.Context, p Push) error {
 	}
 	r.o.Failpoint("registry.put.after-event")
 	return nil
+}
+
+// setUntold notes whether the tag's last push failed for want of its event. Until
+// the tag is pushed again it is hidden: clients ask for a tag first and push
+// nothing when it names their image already, so that the event would never come.
+// After a restart the comparison with Tags finds it.
+func (r *Registry) setUntold(name, tag string, untold bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if untold {
+		r.untold[name+":"+tag] = struct{}{}
+	} else {
+		delete(r.untold, name+":"+tag)
+	}
+}
+
+func (r *Registry) isUntold(name, reference string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.untold[name+":"+reference]
+	return ok
 }
 
 // refuse tells the client that its image is there and its delivery is not.

@@ -100,9 +100,12 @@ type Registry struct {
 	gate   *semaphore.Weighted
 	tags   stripes
 
-	mu   sync.Mutex // guards stop and done
+	mu   sync.Mutex // guards what follows
 	stop context.CancelFunc
 	done chan struct{}
+	// untold are the tags, as REPOSITORY:TAG, whose last push was answered with
+	// an error because its event could not be stored.
+	untold map[string]struct{}
 }
 
 // New opens the registry in o.Dir. Errors are about that directory.
@@ -135,6 +138,7 @@ func open(o Options, d *disk, drv driver.StorageDriver) (*Registry, error) {
 		routes: v2.RouterWithPrefix(""),
 		gate:   semaphore.NewWeighted(gateSize),
 		tags:   newStripes(),
+		untold: map[string]struct{}{},
 	}, nil
 }
 

@@ -337,6 +337,32 @@ func TestClientRetriesByItself(t *testing.T) {
 	}
 }
 
+// TestPushAgainIsTold: clients ask for the tag first and push nothing if it
+// names their image already, which must not keep a lost event lost.
+func TestPushAgainIsTold(t *testing.T) {
+	t.Parallel()
+	s := serve(t, registry.Options{})
+	down := fairway.Errorf(fairway.KindUnavailable, "the event log is down")
+	s.fail = func(int) error { return down }
+	img := newImage(t)
+	if err := s.push("p/s:1", img); err == nil || !strings.Contains(err.Error(), "push it again") {
+		t.Fatalf("the client saw: %v", err)
+	}
+	if status, body := s.do(t, http.MethodGet, "/v2/p/s/manifests/1", "", nil); status != 404 || !strings.Contains(body, "push it again") {
+		t.Errorf("GET: %d %s", status, body)
+	}
+	s.mu.Lock()
+	s.fail, s.all = nil, nil
+	s.mu.Unlock()
+	s.mustPush("p/s:1", img)
+	if n := len(s.told()); n != 1 {
+		t.Fatalf("told %d times, want once", n)
+	}
+	if _, err := remote.Head(s.ref("p/s:1")); err != nil {
+		t.Errorf("after all that: %v", err)
+	}
+}
+
 func TestClientGoneEventStillTold(t *testing.T) {
 	t.Parallel()
 	client, goAway := context.WithCancel(t.Context())

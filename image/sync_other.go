@@ -1,0 +1,18 @@
+//go:build !linux
+
+package image
+
+import (
+	"io/fs"
+	"path/filepath"
+)
+
+// syncTree makes everything in dir durable.
+func syncTree(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() && !d.IsDir() {
+			return err
+		}
+		return syncPath(path)
+	})
+}
