@@ -83,9 +83,16 @@ type Traffic interface {
 	// there, and returns once its last request has ended or limit has passed.
 	// It reports how many requests were cut off (0 after a clean drain).
 	Drain(ctx context.Context, place Place, instance string, limit time.Duration) (cut int, err error)
-	// SetWeights changes the split. It refuses (KindRefused) a weight above
-	// zero for a place without a ready backend, and changes nothing then.
+	// SetWeights changes the split; nil weights take it away. It refuses
+	// (KindRefused) a weight above zero for a place without a ready backend,
+	// and changes nothing then.
 	SetWeights(ctx context.Context, r Route) error
+	// Restore puts back the split that was in force when the process ended,
+	// without asking whether its backends are ready yet.
+	Restore(ctx context.Context, r Route) error
+	// SetReady changes the readiness of the instance, if it stands in its
+	// place. It does not block.
+	SetReady(place Place, instance string, ready bool)
 	// Route returns the split in force; ok is false when none was set.
 	Route(ctx context.Context, ns Namespace, s ServiceName) (r Route, ok bool, err error)
 }

@@ -1,0 +1,222 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/sequence"
+)
+
+// Configuration is the projects' configuration in git.
+type Configuration interface {
+	// Plan returns the stages that hold for a delivery of the service that
+	// starts now, defaults filled in.
+	Plan(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName) ([]fairway.Stage, error)
+	// SetImage commits the artifact to the colour and returns the commit that
+	// the stage's work is done from. The same change key is never committed
+	// twice.
+	SetImage(ctx context.Context, c Change, a fairway.Artifact) (commit string, err error)
+	// SetWeights commits the split; nil means that the service has none.
+	SetWeights(ctx context.Context, c Change, w fairway.Weights) (commit string, err error)
+	// Render returns the objects of one colour at a commit, or at the
+	// branch's tip when commit is empty.
+	Render(ctx context.Context, c Change, commit string, a fairway.Artifact) ([][]byte, error)
+	// Objectives returns the service's gate specification at a commit; ok is
+	// false when it has none.
+	Objectives(ctx context.Context, c Change, commit string) (file string, spec []byte, ok bool, err error)
+	// Tests returns the service's test files at a commit.
+	Tests(ctx context.Context, c Change, commit string) (map[string][]byte, error)
+}
+
+// Change says what a commit is for.
+type Change struct {
+	Project  fairway.ProjectName
+	Service  fairway.ServiceName
+	Stage    fairway.Stage
+	Colour   fairway.Colour
+	Delivery fairway.DeliveryID
+	Key      string // sequence.Effect.Key
+	Reason   string
+}
+
+// TestRequest asks for a stage's tests of one version.
+type TestRequest struct {
+	Subject    fairway.Subject
+	Strategy   fairway.TestStrategy
+	HealthPath string
+	Files      map[string][]byte
+	Progress   func(text string)
+}
+
+// Tester runs tests. An error means that they could not be run.
+type Tester interface {
+	Test(ctx context.Context, r TestRequest) (fairway.TestReport, error)
+}
+
+// GateRequest asks for a verdict.
+type GateRequest struct {
+	Subject  fairway.Subject
+	Window   fairway.Window
+	Commit   string
+	Stage    fairway.Stage
+	SpecFile string
+	Spec     []byte // nil when the service has no objectives
+}
+
+// Gate judges a version. An error means that it could not be asked.
+type Gate interface {
+	Judge(ctx context.Context, r GateRequest) (fairway.Evaluation, error)
+}
+
+// Metrics scrapes the versions that run.
+type Metrics interface {
+	// Track begins to scrape the target, or relabels it, and returns the time
+	// of the first scrape under its labels.
+	Track(ctx context.Context, t fairway.Target) (time.Time, error)
+	// Settle waits for a scrape newer than after and returns its time.
+	Settle(ctx context.Context, p fairway.Place, after time.Time) (time.Time, error)
+	Untrack(p fairway.Place)
+}
+
+// Blobs keeps what is too large for a record.
+type Blobs interface {
+	Put(ctx context.Context, name string, body []byte) error
+}
+
+// Options are the controller's collaborators. All but Failpoint and the
+// numbers are required.
+type Options struct {
+	Log           fairway.Log
+	Configuration Configuration
+	Platform      fairway.Platform
+	Traffic       fairway.Traffic
+	Images        fairway.ImageStore
+	Metrics       Metrics
+	Tester        Tester
+	Gate          Gate
+	Blobs         Blobs
+	View          *View
+	Logger        *slog.Logger
+	Now           func() time.Time
+	// Failpoint is called at every durable write and effect, by name; a fault
+	// harness kills the process there.
+	Failpoint func(name string)
+	// Drain is how long requests under way may go on when their version is
+	// stopped; default 30 s.
+	Drain time.Duration
+	// MaxTests is how many tests run at once; more wait. Default 2: load of
+	// one test disturbs the measurement of another.
+	MaxTests int
+	// MaxEffects is how many other effects run at once; default 64.
+	MaxEffects int
+	// SnapshotEvery is how often changed states are saved; default 1 s.
+	SnapshotEvery time.Duration
+	// Settle is how long a test waits for the scrape that closes its window;
+	// default 15 s.
+	Settle time.Duration
+}
+
+func (o *Options) defaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&o.Drain, 30*time.Second)
+	set(&o.SnapshotEvery, time.Second)
+	set(&o.Settle, 15*time.Second)
+	if o.MaxTests == 0 {
+		o.MaxTests = 2
+	}
+	if o.MaxEffects == 0 {
+		o.MaxEffects = 64
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Failpoint == nil {
+		o.Failpoint = func(string) {}
+	}
+}
+
+// Controller owns all shards of a log.
+type Controller struct {
+	Options
+	shards  []*shard
+	effects *effects
+	places  *places
+	waiters *waiters
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// New returns a controller that does nothing until [Controller.Start].
+func New(o Options) *Controller {
+	o.defaults()
+	c := &Controller{Options: o, waiters: newWaiters()}
+	c.places = newPlaces(c)
+	c.effects = newEffects(c)
+	return c
+}
+
+// Start takes over every shard: it loads snapshots, replays what is newer,
+// puts back what serves traffic, and starts whatever is pending. It returns
+// when the shards are owned; effects go on in the background.
+func (c *Controller) Start(ctx context.Context) error {
+	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	states := map[service]*snapshot{}
+	if err := c.Log.LoadStates(ctx, func(b []byte) error { return loadSnapshot(states, b) }); err != nil {
+		return fmt.Errorf("load the states of services: %w", err)
+	}
+	if err := c.Log.LoadEnded(ctx, c.View.loadEnded); err != nil {
+		return fmt.Errorf("load the ended deliveries: %w", err)
+	}
+	for n := range c.Log.Shards() {
+		s := newShard(c, n)
+		if err := s.takeOver(ctx, states); err != nil {
+			return fmt.Errorf("take over shard %d: %w", n, err)
+		}
+		c.shards = append(c.shards, s)
+	}
+	c.View.sortEvents()
+	c.places.restore()
+	for _, s := range c.shards {
+		c.wg.Go(s.run)
+		c.wg.Go(s.consume)
+	}
+	c.wg.Go(c.snapshots)
+	return nil
+}
+
+// Stop ends all effects where they are and waits for them. What was under way
+// goes on at the next start.
+func (c *Controller) Stop() {
+	if c.cancel == nil {
+		return
+	}
+	c.cancel()
+	c.wg.Wait()
+	c.effects.wait()
+	c.places.stop()
+	for _, s := range c.shards {
+		s.save(context.WithoutCancel(c.ctx))
+	}
+}
+
+type service struct {
+	project fairway.ProjectName
+	name    fairway.ServiceName
+}
+
+func (c *Controller) shardOf(s service) *shard { return c.shards[c.Log.Shard(s.project, s.name)] }
+
+// fromEffect hands an effect's result to its shard.
+func (c *Controller) fromEffect(s service, r sequence.Result) {
+	c.shardOf(s).post(s, sequence.Input{Result: &r})
+}

@@ -1,0 +1,51 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/sequence"
+)
+
+var tokens atomic.Uint64
+
+// Submit stores an input and waits for its decision. When ctx ends first, the
+// input is stored all the same and will be decided.
+func (c *Controller) Submit(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName, id string, in sequence.Input) (sequence.Decision, error) {
+	token := strconv.FormatUint(tokens.Add(1), 36)
+	ch := c.waiters.expect(token)
+	defer c.waiters.forget(token)
+	if err := c.publish(ctx, p, s, id, envelope{Token: token, Input: in}); err != nil {
+		return sequence.Decision{}, err
+	}
+	select {
+	case d := <-ch:
+		return d, nil
+	case <-ctx.Done():
+		return sequence.Decision{}, fairway.Errorf(fairway.KindUnavailable, "the request is stored but not decided yet: %w", context.Cause(ctx))
+	case <-c.ctx.Done():
+		return sequence.Decision{}, fairway.Errorf(fairway.KindUnavailable, "Fairway is stopping; the request is stored and will be decided at the next start")
+	}
+}
+
+// Store stores an input and does not wait for its decision.
+func (c *Controller) Store(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName, id string, in sequence.Input) error {
+	return c.publish(ctx, p, s, id, envelope{Input: in})
+}
+
+func (c *Controller) publish(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName, id string, env envelope) error {
+	body, err := json.Marshal(env)
+	if err != nil {
+		return fmt.Errorf("encode the input: %w", err)
+	}
+	c.Failpoint("event.before-append")
+	if _, err := c.Log.Publish(ctx, p, s, id, body); err != nil {
+		return err
+	}
+	c.Failpoint("event.after-append")
+	return nil
+}

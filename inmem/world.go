@@ -1,0 +1,299 @@
+package inmem
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/controller"
+)
+
+// World is a platform, traffic, configuration, image store, metrics, tests
+// and gate in one. Effects are remembered by their key, so that a test can
+// count how often each had a visible result.
+type World struct {
+	mu        sync.Mutex
+	plan      []fairway.Stage
+	instances map[string]fairway.Instance
+	backends  map[fairway.Place]fairway.Backend
+	weights   map[string]fairway.Weights
+	commits   map[string]string
+	order     []string
+	blobs     map[string][]byte
+	subs      map[int]func(fairway.Instance)
+	// Exposed is called with every backend that has weight, after each change
+	// of the traffic.
+	Exposed func(fairway.Backend)
+	// OnTest and OnJudge replace the default, which is to pass.
+	OnTest  func(controller.TestRequest) (fairway.TestReport, error)
+	OnJudge func(controller.GateRequest) (fairway.Evaluation, error)
+	// OnReady replaces the default, which is to be ready at once.
+	OnReady func(fairway.Instance) error
+}
+
+// NewWorld returns a world whose deliveries follow the plan.
+func NewWorld(plan []fairway.Stage) *World {
+	return &World{
+		plan: plan, instances: map[string]fairway.Instance{}, backends: map[fairway.Place]fairway.Backend{},
+		weights: map[string]fairway.Weights{}, commits: map[string]string{}, blobs: map[string][]byte{},
+		subs: map[int]func(fairway.Instance){},
+	}
+}
+
+// Plan implements [controller.Configuration].
+func (w *World) Plan(context.Context, fairway.ProjectName, fairway.ServiceName) ([]fairway.Stage, error) {
+	return slices.Clone(w.plan), nil
+}
+
+func (w *World) commit(c controller.Change) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h, ok := w.commits[c.Key]; ok {
+		return h
+	}
+	h := fmt.Sprintf("%040x", len(w.commits)+1)
+	w.commits[c.Key] = h
+	w.order = append(w.order, c.Key)
+	return h
+}
+
+// Commits returns the keys of all commits, in order.
+func (w *World) Commits() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.order)
+}
+
+// SetImage implements [controller.Configuration].
+func (w *World) SetImage(_ context.Context, c controller.Change, _ fairway.Artifact) (string, error) {
+	return w.commit(c), nil
+}
+
+// SetWeights and the traffic's method of that name differ in their arguments,
+// so the configuration's is on [World.Configuration]'s value.
+type configuration struct{ *World }
+
+// Configuration returns the world's configuration.
+func (w *World) Configuration() controller.Configuration { return configuration{w} }
+
+func (c configuration) SetWeights(_ context.Context, ch controller.Change, _ fairway.Weights) (string, error) {
+	return c.commit(ch), nil
+}
+
+// Render implements [controller.Configuration].
+func (w *World) Render(context.Context, controller.Change, string, fairway.Artifact) ([][]byte, error) {
+	return nil, nil
+}
+
+// Objectives implements [controller.Configuration].
+func (w *World) Objectives(context.Context, controller.Change, string) (string, []byte, bool, error) {
+	return "perfspec/perfspec.json", []byte("{}"), true, nil
+}
+
+// Tests implements [controller.Configuration].
+func (w *World) Tests(context.Context, controller.Change, string) (map[string][]byte, error) {
+	return nil, nil
+}
+
+// Resolve implements [fairway.ImageStore].
+func (w *World) Resolve(_ context.Context, a fairway.Artifact) (fairway.Artifact, error) {
+	a.Digest = fmt.Sprintf("sha256:%064x", a.Tag)
+	return a, nil
+}
+
+// Unpack implements [fairway.ImageStore].
+func (w *World) Unpack(context.Context, fairway.Artifact) (fairway.UnpackedImage, error) {
+	return fairway.UnpackedImage{}, nil
+}
+
+// Apply implements [fairway.Platform].
+func (w *World) Apply(_ context.Context, l fairway.Workload) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, ok := w.instances[l.Instance]; !ok {
+		w.instances[l.Instance] = fairway.Instance{
+			ID: l.Instance, Project: l.Project, Stage: l.Stage, Place: l.Place, Delivery: l.Delivery, Artifact: l.Artifact, Ready: true,
+		}
+	}
+	return nil
+}
+
+// AwaitReady implements [fairway.Platform].
+func (w *World) AwaitReady(_ context.Context, id string) (fairway.Instance, error) {
+	w.mu.Lock()
+	i, ok := w.instances[id]
+	w.mu.Unlock()
+	if !ok {
+		return i, fairway.Errorf(fairway.KindNotFound, "no instance %s", id)
+	}
+	if w.OnReady != nil {
+		return i, w.OnReady(i)
+	}
+	return i, nil
+}
+
+// Stop implements [fairway.Platform].
+func (w *World) Stop(_ context.Context, id string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.instances, id)
+	return nil
+}
+
+// Instances implements [fairway.Platform].
+func (w *World) Instances(context.Context) ([]fairway.Instance, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []fairway.Instance
+	for _, i := range w.instances {
+		all = append(all, i)
+	}
+	return all, nil
+}
+
+// Subscribe implements [fairway.Platform].
+func (w *World) Subscribe(f func(fairway.Instance)) func() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := len(w.subs)
+	w.subs[n] = f
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.subs, n)
+	}
+}
+
+// Logs implements [fairway.Platform].
+func (w *World) Logs(context.Context, fairway.DeliveryID, io.Writer, bool) error { return nil }
+
+// Attach implements [fairway.Traffic].
+func (w *World) Attach(_ context.Context, b fairway.Backend) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.backends[b.Place] = b
+	w.expose()
+	return nil
+}
+
+// Drain implements [fairway.Traffic].
+func (w *World) Drain(_ context.Context, p fairway.Place, instance string, _ time.Duration) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.backends[p].Instance == instance {
+		delete(w.backends, p)
+	}
+	return 0, nil
+}
+
+// SetWeights implements [fairway.Traffic].
+func (w *World) SetWeights(_ context.Context, r fairway.Route) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := string(r.Namespace) + "/" + string(r.Service)
+	if r.Weights == nil {
+		delete(w.weights, key)
+		return nil
+	}
+	for c, v := range r.Weights {
+		b, ok := w.backends[fairway.Place{Namespace: r.Namespace, Service: r.Service, Colour: c}]
+		if v > 0 && (!ok || !b.Ready) {
+			return fairway.Errorf(fairway.KindRefused, "%s is not ready", c)
+		}
+	}
+	w.weights[key] = r.Weights
+	w.expose()
+	return nil
+}
+
+// Restore implements [fairway.Traffic].
+func (w *World) Restore(_ context.Context, r fairway.Route) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.weights[string(r.Namespace)+"/"+string(r.Service)] = r.Weights
+	w.expose()
+	return nil
+}
+
+// expose reports every backend that has weight; the caller holds the lock.
+func (w *World) expose() {
+	if w.Exposed == nil {
+		return
+	}
+	for p, b := range w.backends {
+		if w.weights[string(p.Namespace)+"/"+string(p.Service)][p.Colour] > 0 {
+			w.Exposed(b)
+		}
+	}
+}
+
+// SetReady implements [fairway.Traffic].
+func (w *World) SetReady(p fairway.Place, instance string, ready bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if b, ok := w.backends[p]; ok && b.Instance == instance {
+		b.Ready = ready
+		w.backends[p] = b
+	}
+}
+
+// Route implements [fairway.Traffic].
+func (w *World) Route(_ context.Context, ns fairway.Namespace, s fairway.ServiceName) (fairway.Route, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	got, ok := w.weights[string(ns)+"/"+string(s)]
+	return fairway.Route{Namespace: ns, Service: s, Weights: got}, ok, nil
+}
+
+// Forget is what happens to routes and backends when the process ends: they
+// live in its memory. Instances, commits and blobs stay.
+func (w *World) Forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.backends, w.weights = map[fairway.Place]fairway.Backend{}, map[string]fairway.Weights{}
+	w.subs = map[int]func(fairway.Instance){}
+}
+
+// Track implements [controller.Metrics].
+func (w *World) Track(context.Context, fairway.Target) (time.Time, error) { return time.Now(), nil }
+
+// Settle implements [controller.Metrics].
+func (w *World) Settle(_ context.Context, _ fairway.Place, after time.Time) (time.Time, error) {
+	return after, nil
+}
+
+// Untrack implements [controller.Metrics].
+func (w *World) Untrack(fairway.Place) {}
+
+// Test implements [controller.Tester].
+func (w *World) Test(_ context.Context, r controller.TestRequest) (fairway.TestReport, error) {
+	if w.OnTest != nil {
+		return w.OnTest(r)
+	}
+	now := time.Now()
+	return fairway.TestReport{Strategy: r.Strategy, Passed: true, Reason: "the tests passed", Window: fairway.Window{Start: now, End: now}}, nil
+}
+
+// Judge implements [controller.Gate].
+func (w *World) Judge(_ context.Context, r controller.GateRequest) (fairway.Evaluation, error) {
+	if w.OnJudge != nil {
+		return w.OnJudge(r)
+	}
+	s := r.Subject
+	return fairway.Evaluation{
+		ID: fmt.Sprintf("%s.%s.%d", s.Delivery, s.Stage, s.Attempt), Subject: s, Window: r.Window,
+		Verdict: fairway.VerdictPass, TotalScore: 100, Reason: "the gate passed",
+	}, nil
+}
+
+// Put implements [controller.Blobs].
+func (w *World) Put(_ context.Context, name string, body []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.blobs[name] = body
+	return nil
+}
