@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/fairwaycd/fairway"
@@ -11,11 +13,20 @@ import (
 
 // disk writes files so that they survive a power cut, unless sync is off.
 type disk struct {
-	sync bool
-	fail func(name string) // never nil
+	sync  bool
+	fail  func(name string) // never nil
+	temps *atomic.Uint64    // temporary files made so far
 }
 
-// sync makes the file's data durable.
+// temp makes a file that is removed when the repository is opened again. No
+// other process writes here, so a number is name enough; what a repository
+// that was not opened yet has under that name is overwritten.
+func (d disk) temp(dir string) (*os.File, error) {
+	path := filepath.Join(dir, tempPrefix+strconv.FormatUint(d.temps.Add(1), 10))
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+}
+
+// syncFile makes the file's data durable.
 func (d disk) syncFile(f *os.File) error {
 	if !d.sync {
 		return nil
@@ -35,8 +46,7 @@ func (d disk) syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// write creates or truncates a file and makes its data durable, but not its
-// name.
+// write replaces a file's data and makes it durable, but not the file's name.
 func (d disk) write(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
@@ -52,9 +62,6 @@ func (d disk) write(path string, data []byte) error {
 // installPack moves a synced temporary pack file into place, with its index.
 // The index comes last: a pack without one does not exist for readers.
 func (d disk) installPack(tmp, path string, index []byte) error {
-	if err := os.Chmod(tmp, 0o644); err != nil {
-		return err
-	}
 	idx := tmp + ".idx"
 	if err := d.write(idx, index); err != nil {
 		_ = os.Remove(idx)

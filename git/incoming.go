@@ -97,7 +97,7 @@ func (in *incoming) keep() error {
 // caller drops what it got, also with an error.
 func (r *repo) receive(body io.Reader) (*incoming, error) {
 	in := &incoming{repo: r}
-	f, err := os.CreateTemp(r.packDir(), tempPrefix+"push_*")
+	f, err := r.store.disk.temp(r.packDir())
 	if err != nil {
 		return in, err
 	}

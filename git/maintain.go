@@ -23,7 +23,7 @@ const (
 	// lookup asks each.
 	tooManyPacks = 40
 	// farTooManyPacks is when a writer merges by itself, because nobody did.
-	farTooManyPacks = 400
+	farTooManyPacks = 200
 	// largestMerge bounds the objects and the bytes of a merged pack, and so
 	// the time that one merge takes.
 	largestMerge      = 1 << 20

@@ -213,7 +213,7 @@ func (r *repo) setRefs(next refs) error {
 // writePack writes one pack of count objects into dir and returns it once it
 // is durable.
 func writePack(d disk, dir string, count int, fill func(*packWriter) error) (*pack, error) {
-	f, err := os.CreateTemp(dir, tempPrefix+"pack_*")
+	f, err := d.temp(dir)
 	if err != nil {
 		return nil, err
 	}

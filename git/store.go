@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fairwaycd/fairway"
 )
@@ -100,7 +101,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	return &Store{
 		dir: dir, o: o, log: o.Logger,
-		disk:  disk{sync: !o.NoSync, fail: o.Failpoint},
+		disk:  disk{sync: !o.NoSync, fail: o.Failpoint, temps: new(atomic.Uint64)},
 		cache: newCache(o.CacheSize),
 		kick:  make(chan struct{}, 1),
 		repos: map[fairway.ProjectName]*repo{},

@@ -100,6 +100,10 @@ func (s *Store) serveUpload(w http.ResponseWriter, hq *http.Request, r *repo) er
 		return nil
 	}
 	sel, answer, err := r.plan(q)
+	if fairway.KindOf(err) == fairway.KindNotFound {
+		_ = pktline.NewEncoder(w).Encodef("ERR %s\n", err) // the only text that git shows here
+		return nil
+	}
 	if err != nil {
 		return err
 	}
