@@ -1,16 +1,18 @@
 package registry_test
 
 import (
+	"context"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -165,48 +167,67 @@ func TestCollectRefusesWhatItCannotRead(t *testing.T) {
 	}
 }
 
-// TestCollectBesidePushes collects again and again, with everything old in its
-// eyes, while clients push; every image acknowledged last is whole.
+// TestCollectBesidePushes collects all that is old while clients push images
+// whose blobs are old and there; every image acknowledged is whole.
 func TestCollectBesidePushes(t *testing.T) {
 	t.Parallel()
 	s := serve(t, registry.Options{})
-	var done atomic.Bool
-	collected := make(chan int)
-	go func() {
-		n := 0
-		for ; !done.Load(); n++ {
-			if _, err := s.Collect(t.Context(), func(_, tag, _ string) bool { return tag == "kept" }); err != nil {
-				t.Error(err)
-				break
-			}
+	imgs := []v1.Image{newImage(t), newImage(t), newImage(t), newImage(t)}
+	removed := 0
+	for round := range 8 {
+		for i, img := range imgs[:2] {
+			s.mustPush(fmt.Sprintf("p/s:before-%d-%d", round, i), img)
 		}
-		collected <- n
-	}()
-	var wg sync.WaitGroup
-	for range 4 {
-		img := newImage(t)
-		wg.Go(func() {
-			for range 5 {
-				for _, image := range []string{"p/s:kept", "p/s:other", "q/s:kept"} {
-					if err := s.push(image, img); err != nil {
+		s.age(t)
+		var wg sync.WaitGroup
+		for i, img := range imgs {
+			wg.Go(func() {
+				tag := fmt.Sprintf("p/s:%d-%d", round, i)
+				// A blob may go right after the client has asked for it.
+				if s.push(tag, img) != nil {
+					if err := s.push(tag, img); err != nil {
 						t.Error(err)
 					}
 				}
+			})
+		}
+		wg.Go(func() {
+			report, err := s.Collect(t.Context(), func(string, string, string) bool { return false })
+			if err != nil {
+				t.Error(err)
 			}
+			removed += report.Tags
 		})
-	}
-	wg.Wait()
-	done.Store(true)
-	if n := <-collected; n == 0 {
-		t.Error("never collected")
-	}
-	for _, image := range []string{"p/s:kept", "q/s:kept"} {
-		img, err := remote.Image(s.ref(image))
-		if err != nil {
-			t.Fatal(err)
+		wg.Wait()
+		for i := range imgs {
+			img, err := remote.Image(s.ref(fmt.Sprintf("p/s:%d-%d", round, i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := validate.Image(img); err != nil {
+				t.Error(err)
+			}
 		}
-		if err := validate.Image(img); err != nil {
-			t.Error(err)
-		}
+	}
+	if removed == 0 {
+		t.Error("nothing was ever collected")
+	}
+}
+
+// TestCollectDoesNotWaitForEvents: while OnPush is out, the image's tag stays, and
+// Collect does not wait for it.
+func TestCollectDoesNotWaitForEvents(t *testing.T) {
+	t.Parallel()
+	called, goOn, pushed := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	s := serve(t, registry.Options{OnPush: func(context.Context, registry.Push) error { close(called); <-goOn; return nil }})
+	go func() { pushed <- s.push("p/s:1", newImage(t)) }()
+	<-called
+	report, err := s.Collect(t.Context(), func(string, string, string) bool { return false })
+	if err != nil || report.Tags != 0 {
+		t.Errorf("report %+v, error %v", report, err)
+	}
+	close(goOn)
+	if err := <-pushed; err != nil {
+		t.Error(err)
 	}
 }
