@@ -195,3 +195,20 @@ func FuzzParsePerfspec(f *testing.F) {
 		}
 	})
 }
+
+// TestDocumentedExample keeps the example of the documentation a good one.
+func TestDocumentedExample(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../docs/reference/perfspec.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(data), "```json\n")
+	example, _, closed := strings.Cut(rest, "```")
+	if !ok || !closed {
+		t.Fatal("no example found")
+	}
+	if _, err := quality.ParsePerfspec("perfspec.md", []byte(example)); err != nil {
+		t.Error(err)
+	}
+}
