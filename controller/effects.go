@@ -18,6 +18,7 @@ type effects struct {
 	c       *Controller
 	mu      sync.Mutex
 	running map[service]map[string]context.CancelCauseFunc
+	causes  map[string]error // why an effect is being tried again, by its key
 	wg      sync.WaitGroup
 	tests   chan struct{}
 	others  chan struct{}
@@ -27,9 +28,29 @@ var errNoLongerPending = errors.New("the delivery has moved on")
 
 func newEffects(c *Controller) *effects {
 	return &effects{
-		c: c, running: map[service]map[string]context.CancelCauseFunc{},
+		c: c, running: map[service]map[string]context.CancelCauseFunc{}, causes: map[string]error{},
 		tests: make(chan struct{}, c.MaxTests), others: make(chan struct{}, c.MaxEffects),
 	}
+}
+
+// cause returns why the effect is being tried again, or "".
+func (f *effects) cause(key string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.causes[key]; err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func (f *effects) setCause(key string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		delete(f.causes, key)
+		return
+	}
+	f.causes[key] = err
 }
 
 func (f *effects) wait() { f.wg.Wait() }
@@ -78,6 +99,7 @@ func (f *effects) perform(ctx context.Context, k service, e sequence.Effect) {
 		return
 	}
 	wait := 100 * time.Millisecond
+	defer f.setCause(e.Key(), nil)
 	for ctx.Err() == nil {
 		r, err := f.once(ctx, k, e)
 		if err == nil {
@@ -95,6 +117,7 @@ func (f *effects) perform(ctx context.Context, k service, e sequence.Effect) {
 			return
 		}
 		log.Warn("a step failed and is tried again", "error", err, "in", wait)
+		f.setCause(e.Key(), err)
 		pause(ctx, wait)
 		wait = min(2*wait, 10*time.Second)
 	}

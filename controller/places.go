@@ -119,6 +119,15 @@ func (p *places) observe(ctx context.Context, i fairway.Instance, run string) er
 	return p.track(ctx, i, run)
 }
 
+// attach puts the instance behind its place, with the run label it has.
+func (p *places) attach(ctx context.Context, i fairway.Instance) error {
+	p.mu.Lock()
+	run := p.run[i.ID].run
+	p.mu.Unlock()
+	p.note(i, run)
+	return p.c.Traffic.Attach(ctx, backend(occupancy{i, run}))
+}
+
 func (p *places) note(i fairway.Instance, run string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -187,13 +196,12 @@ func (p *places) restoreOccupant(ctx context.Context, project fairway.ProjectNam
 	if err != nil {
 		return err
 	}
+	if err := p.attach(ctx, i); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	run := p.run[i.ID].run
 	p.mu.Unlock()
-	p.note(i, run)
-	if err := p.c.Traffic.Attach(ctx, backend(occupancy{i, run})); err != nil {
-		return err
-	}
 	if run == "" {
 		p.track(ctx, i, "")
 	}

@@ -311,7 +311,7 @@ func (s *shard) fireDeadlines() {
 	for k, snap := range s.states {
 		for _, l := range snap.State.Deadlines {
 			if !l.At.After(now) {
-				s.post(k, sequence.Input{Timer: &sequence.Timer{Key: l.Key}})
+				s.post(k, sequence.Input{Timer: &sequence.Timer{Key: l.Key, Cause: s.c.effects.cause(l.Key)}})
 			}
 		}
 	}

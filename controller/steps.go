@@ -189,8 +189,13 @@ func summary(ev fairway.Evaluation) []byte {
 
 // release commits and applies the weights, and asks whether they hold.
 func (w work) release(ctx context.Context) (sequence.Result, error) {
-	if _, err := w.c.Platform.AwaitReady(ctx, w.e.Instance); err != nil {
+	i, err := w.c.Platform.AwaitReady(ctx, w.e.Instance)
+	if err != nil {
 		return sequence.Result{}, fmt.Errorf("%s is no longer ready and gets no traffic: %w", w.e.Artifact.Tag, err)
+	}
+	// After a restart of Fairway nothing may stand behind the place yet.
+	if err := w.c.places.attach(ctx, i); err != nil {
+		return sequence.Result{}, fmt.Errorf("reach %s: %w", w.place, err)
 	}
 	commit, err := w.route(ctx, w.e.Weights, fmt.Sprintf("Send traffic of %s to %s", w.service.name, w.place.Workload()))
 	if err != nil {
@@ -213,7 +218,8 @@ func (w work) route(ctx context.Context, weights fairway.Weights, message string
 	w.c.Failpoint("route.before-change")
 	r := fairway.Route{Namespace: w.place.Namespace, Service: w.place.Service, Weights: weights}
 	if err := w.c.Traffic.SetWeights(ctx, r); err != nil {
-		return "", fmt.Errorf("set weights %s: %w", weights, err)
+		// What is not ready now may be in a moment: the step's deadline decides.
+		return "", fairway.Retryable(fmt.Errorf("set weights %s: %w", weights, err))
 	}
 	w.c.Failpoint("route.after-change")
 	got, ok, err := w.c.Traffic.Route(ctx, r.Namespace, r.Service)

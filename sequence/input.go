@@ -90,6 +90,8 @@ type Result struct {
 // Timer says that a deadline has passed.
 type Timer struct {
 	Key string `json:"key"`
+	// Cause is what kept the step from finishing so far, if it is known.
+	Cause string `json:"cause,omitempty"`
 }
 
 // Restart says that the process was started anew and effects under way were

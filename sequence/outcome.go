@@ -428,7 +428,11 @@ func (d *decider) timer(t Timer) {
 		return
 	}
 	e := d.s.Pending[j]
-	d.result(Result{Key: t.Key, Reason: fmt.Sprintf("%s in stage %s did not finish within %s", e.Step, e.Stage, limit(e.Step).Round(time.Second))})
+	reason := fmt.Sprintf("%s in stage %s did not finish within %s", e.Step, e.Stage, limit(e.Step).Round(time.Second))
+	if t.Cause != "" {
+		reason += ": " + t.Cause
+	}
+	d.result(Result{Key: t.Key, Reason: reason})
 }
 
 func (d *decider) retirePrevious(e Effect) {
