@@ -1,0 +1,212 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"time"
+
+	"github.com/fairwaycd/fairway"
+)
+
+// Backend is what can be asked of Fairway. Errors carry a [fairway.Kind];
+// those of [fairway.KindInvalid] list every problem at once, and nothing has
+// been changed then.
+type Backend interface {
+	CreateProject(ctx context.Context, r CreateProject) (Project, error)
+	Projects(ctx context.Context) ([]Project, error)
+	Project(ctx context.Context, p fairway.ProjectName) (Project, error)
+	OnboardService(ctx context.Context, r OnboardService) (Onboarded, error)
+	AddResources(ctx context.Context, r AddResources) (Added, error)
+
+	// SendArtifact asks for a delivery and returns once it is stored and
+	// decided.
+	SendArtifact(ctx context.Context, r SendArtifact) (Accepted, error)
+	// SendEvents takes CloudEvents; it returns once they are stored.
+	SendEvents(ctx context.Context, events []fairway.Event) ([]Accepted, error)
+	// Command is a person's word on a delivery: approve, reject, abort.
+	Command(ctx context.Context, r Command) (fairway.Delivery, error)
+
+	Services(ctx context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error)
+	Deliveries(ctx context.Context, f DeliveryFilter) ([]fairway.Delivery, error)
+	// Delivery finds a delivery by its id or the beginning of it.
+	Delivery(ctx context.Context, id string) (fairway.Delivery, error)
+	DeliveryEvents(ctx context.Context, id string) ([]fairway.Event, error)
+	Evaluation(ctx context.Context, id string) (fairway.Evaluation, error)
+	// TestReport returns a report by the name that tests-finished gives in
+	// detail.report.
+	TestReport(ctx context.Context, id string) (fairway.TestReport, error)
+	Events(ctx context.Context, f EventFilter) ([]StoredEvent, error)
+	Targets(ctx context.Context) ([]TargetState, error)
+	Routes(ctx context.Context) ([]RouteState, error)
+	// Logs copies the output of the delivery's processes to w.
+	Logs(ctx context.Context, id string, w io.Writer, follow bool) error
+	// Watch calls f after every change, with what is new; it returns when ctx
+	// ends or f returns an error.
+	Watch(ctx context.Context, f func(Change) error) error
+	Status(ctx context.Context) (Status, error)
+}
+
+// CreateProject asks for a new project.
+type CreateProject struct {
+	Name     fairway.ProjectName `json:"name"`
+	File     string              `json:"file,omitempty"` // of the shipyard, for messages
+	Shipyard string              `json:"shipyard"`       // the document
+	DryRun   bool                `json:"dryRun,omitempty"`
+}
+
+// Project is a project as people see it.
+type Project struct {
+	Name     fairway.ProjectName   `json:"name"`
+	Shipyard fairway.Shipyard      `json:"shipyard"`
+	Services []fairway.ServiceName `json:"services"`
+	Git      string                `json:"git"`    // clone address
+	Commit   string                `json:"commit"` // of main
+}
+
+// OnboardService asks for a service, or for its configuration again.
+type OnboardService struct {
+	Project    fairway.ProjectName `json:"project"`
+	Service    fairway.ServiceName `json:"service"`
+	Values     string              `json:"values"`
+	ValuesFile string              `json:"valuesFile,omitempty"` // for messages
+	Deployment string              `json:"deployment,omitempty"` // template
+	KService   string              `json:"kubernetesService,omitempty"`
+	// Resources are perfspec/…, tests/… and jmeter/… files.
+	Resources map[string][]byte `json:"resources,omitempty"`
+	DryRun    bool              `json:"dryRun,omitempty"`
+}
+
+// Onboarded says what onboarding did.
+type Onboarded struct {
+	Stages   []fairway.StageName `json:"stages"`
+	Warnings []string            `json:"warnings,omitempty"`
+	Files    []string            `json:"files,omitempty"` // written or, in a dry run, to be written
+	// Delivery is set when the values name an image, which is then delivered.
+	Delivery fairway.DeliveryID `json:"delivery,omitempty"`
+}
+
+// AddResources replaces files of a service.
+type AddResources struct {
+	Project fairway.ProjectName `json:"project"`
+	Service fairway.ServiceName `json:"service"`
+	Stages  []fairway.StageName `json:"stages,omitempty"` // empty means all
+	Files   map[string][]byte   `json:"files"`            // perfspec/…, tests/…, jmeter/…
+	DryRun  bool                `json:"dryRun,omitempty"`
+}
+
+// Added says what was changed.
+type Added struct {
+	Stages []fairway.StageName `json:"stages"`
+	Files  []string            `json:"files"`
+}
+
+// SendArtifact asks for a delivery.
+type SendArtifact struct {
+	Project fairway.ProjectName `json:"project"`
+	Service fairway.ServiceName `json:"service"`
+	Image   string              `json:"image"`
+	Tag     string              `json:"tag"`
+	Stage   fairway.StageName   `json:"stage,omitempty"` // to start at; default the first
+	// ID makes a repetition of the request find the same delivery.
+	ID string `json:"id,omitempty"`
+}
+
+// Accepted says what became of an event.
+type Accepted struct {
+	ID       string             `json:"id"` // of the event
+	Delivery fairway.DeliveryID `json:"delivery,omitempty"`
+	Reason   string             `json:"reason"`
+}
+
+// Command is a person's word on a delivery.
+type Command struct {
+	Verb     string `json:"verb"` // approve, reject, abort
+	Delivery string `json:"delivery"`
+	Reason   string `json:"reason"`
+}
+
+// DeliveryFilter selects deliveries; empty fields select all.
+type DeliveryFilter struct {
+	Project fairway.ProjectName
+	Service fairway.ServiceName
+	Status  fairway.DeliveryStatus
+	Open    bool
+	Limit   int
+}
+
+// EventFilter selects events; empty fields select all.
+type EventFilter struct {
+	Project  fairway.ProjectName
+	Service  fairway.ServiceName
+	Delivery fairway.DeliveryID
+	Type     string
+	After    uint64
+	Limit    int
+}
+
+// StoredEvent is an event with its number in lists.
+type StoredEvent struct {
+	Seq uint64 `json:"seq"`
+	fairway.Event
+}
+
+// TargetState is a metrics target and how its last scrape went.
+type TargetState struct {
+	Job        string            `json:"job"`
+	URL        string            `json:"url"`
+	Labels     map[string]string `json:"labels"`
+	Health     string            `json:"health"` // up, down, unknown
+	LastScrape time.Time         `json:"lastScrape"`
+	LastError  string            `json:"lastError,omitempty"`
+}
+
+// RouteState is a split in force and what stands behind it.
+type RouteState struct {
+	Namespace fairway.Namespace   `json:"namespace"`
+	Service   fairway.ServiceName `json:"service"`
+	Host      string              `json:"host"`
+	Weights   fairway.Weights     `json:"weights,omitempty"`
+	Backends  []fairway.Backend   `json:"backends"`
+}
+
+// Change is what Watch reports: the events since the last call.
+type Change struct {
+	Events []StoredEvent `json:"events"`
+	// Progress is the present text of deliveries under way.
+	Progress []Progress `json:"progress,omitempty"`
+}
+
+// Progress is how far a delivery's present step is.
+type Progress struct {
+	Delivery fairway.DeliveryID `json:"delivery"`
+	Stage    fairway.StageName  `json:"stage"`
+	Step     fairway.Step       `json:"step"`
+	Text     string             `json:"text"`
+}
+
+// Status is the health of Fairway and where it listens.
+type Status struct {
+	Version    string            `json:"version"`
+	Ready      bool              `json:"ready"`
+	Trouble    map[string]string `json:"trouble,omitempty"` // part → why it does not work
+	Durability string            `json:"durability"`        // power (every write is synced) or process
+	Listen     string            `json:"listen"`
+	Gateway    string            `json:"gateway"`
+	Registry   string            `json:"registry"`
+	Data       string            `json:"data"`
+	StartedAt  time.Time         `json:"startedAt"`
+}
+
+// Details is a problem document (RFC 9457).
+type Details struct {
+	Type     string            `json:"type"`
+	Title    string            `json:"title"`
+	Status   int               `json:"status"`
+	Detail   string            `json:"detail,omitempty"`
+	Kind     fairway.Kind      `json:"kind"`
+	Problems []fairway.Problem `json:"problems,omitempty"`
+}
+
+// Raw is a JSON document that is passed on as it is.
+type Raw = json.RawMessage
