@@ -184,8 +184,9 @@ func (s *Server) open() (err error) {
 		// its first scrape, so the spread is taken back.
 		InitialScrapeOffset: -s.opts.ScrapeInterval,
 		HTTPClientOptions:   []config_util.HTTPClientOption{config_util.WithDialContextFunc(s.dial)},
-		// ParseST stays off: a zero at a counter's creation would make all it
-		// ever counted part of the test.
+		// ParseST stays off, as does EnableSTAsZeroSample of the database: a
+		// zero at a counter's creation would make all that it counted before
+		// the baseline part of the test.
 	}, quiet(s.log.With("part", "scrape")), nil, nil, &watchedStorage{db: s.db, report: s.scraped}, s.registry)
 	if err != nil {
 		return errors.Join(fairway.Errorf(fairway.KindInternal, "make the scrape manager: %w", err), s.engine.Close(), s.db.Close())
