@@ -160,7 +160,7 @@ func TestGateRequired(t *testing.T) {
 		{"not tied", always(untied), spec(indicator("a", "q")), fairway.GateRequired, fairway.VerdictFail, "not tied to the version"},
 		{"not tied, optional", always(untied), spec(indicator("a", "q")), fairway.GateOptional, fairway.VerdictPass, "100 of 100 points"},
 		{"not tied, default", always(untied), spec(indicator("a", "q")), "", fairway.VerdictPass, "100 of 100 points"},
-		{"one of two not tied", mixed, spec(indicator("a", "tied"), indicator("b", "other")), fairway.GateRequired, fairway.VerdictFail, "not tied to the version"},
+		{"one of two not tied", mixed, spec(indicator("a", "other"), indicator("b", "tied")), fairway.GateRequired, fairway.VerdictFail, "not tied to the version"},
 		{"no objectives", always(samples(0.1)), "", fairway.GateRequired, fairway.VerdictFail, "gate: required; add perfspec/perfspec.json"},
 		{"no objectives, optional", always(samples(0.1)), "", fairway.GateOptional, fairway.VerdictNotJudged, "no objectives"},
 		{"error stays an error", always(samples(0.1)), "{", fairway.GateRequired, fairway.VerdictError, "cannot be read"},
@@ -254,39 +254,46 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestConcurrencyIsBoundedOverAllEvaluations uses a bubble to know when nothing
+// moves any more.
 func TestConcurrencyIsBoundedOverAllEvaluations(t *testing.T) {
 	t.Parallel()
-	var under, most atomic.Int64
-	full := make(chan struct{})
-	var once sync.Once
-	s := prometheus(func(ctx context.Context, _ string, _ int) (fairway.Answer, error) {
-		n := under.Add(1)
-		defer under.Add(-1)
-		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+	synctest.Test(t, func(t *testing.T) {
+		var under atomic.Int64
+		release := make(chan struct{})
+		s := prometheus(func(ctx context.Context, _ string, _ int) (fairway.Answer, error) {
+			under.Add(1)
+			defer under.Add(-1)
+			select {
+			case <-release:
+				return samples(0.1), nil
+			case <-ctx.Done():
+				return fairway.Answer{}, ctx.Err()
+			}
+		})
+		g := newGate(gate.Options{MaxConcurrent: 3}, s)
+		var inds []string
+		for i := range 10 {
+			inds = append(inds, indicator(fmt.Sprint("i", i), "q"))
 		}
-		if n == 3 {
-			once.Do(func() { close(full) })
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if e := evaluate(t, g, request(spec(inds...))); e.Verdict != fairway.VerdictPass {
+					t.Errorf("%s %s", e.Verdict, e.Reason)
+				}
+			})
 		}
-		select {
-		case <-full: // three queries are under way: they are concurrent
-		case <-ctx.Done():
-			return fairway.Answer{}, ctx.Err()
+		synctest.Wait()
+		if n := under.Load(); n != 3 {
+			t.Errorf("%d queries are under way, want 3", n)
 		}
-		return samples(0.1), nil
+		close(release)
+		wg.Wait()
+		if len(s.asked) != 30 {
+			t.Errorf("%d queries in all", len(s.asked))
+		}
 	})
-	g := newGate(gate.Options{MaxConcurrent: 3, Timeout: 30 * time.Second}, s)
-	var inds []string
-	for i := range 10 {
-		inds = append(inds, indicator(fmt.Sprint("i", i), "q"))
-	}
-	var wg sync.WaitGroup
-	for range 3 {
-		wg.Go(func() { evaluate(t, g, request(spec(inds...))) })
-	}
-	wg.Wait()
-	if most.Load() != 3 || len(s.asked) != 30 {
-		t.Errorf("%d at once, %d in all", most.Load(), len(s.asked))
-	}
 }
 
 func TestErrorsCarryNoCredentials(t *testing.T) {
@@ -342,9 +349,13 @@ func TestCompat(t *testing.T) {
 	}
 
 	r = request(`{"compat": "pitometer", ` + strings.Replace(spec(indicator("a", "q")), `, "metricScore": 100`, "", 1)[1:])
-	e = evaluate(t, newGate(gate.Options{}, always(samples(2, 0.5))), r)
-	if e.Verdict != fairway.VerdictFail || e.TotalScore != 0 || string(e.IndicatorResults[0].Violations[0].Value) != `"2"` {
-		t.Errorf("%+v", e)
+	e = evaluate(t, newGate(gate.Options{}, always(samples(0.5))), r)
+	if e.Verdict != fairway.VerdictFail || e.TotalScore != 0 || e.IndicatorResults[0].Score != 0 || !strings.Contains(e.Reason, "NaN") {
+		t.Errorf("points missing: %+v", e)
+	}
+	e = evaluate(t, newGate(gate.Options{}, always(samples(2))), r)
+	if e.Verdict != fairway.VerdictFail || string(e.IndicatorResults[0].Violations[0].Value) != `"2"` {
+		t.Errorf("a value is not handed on as text: %+v", e)
 	}
 }
 
