@@ -1,0 +1,273 @@
+package chart
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/fairwaycd/fairway"
+)
+
+// maxNodes bounds a values document after its aliases were written out.
+const maxNodes = 200_000
+
+// parse reads the one document of a file. The root is a mapping with unique
+// keys, without aliases, merges and anchors; it is empty for an empty file.
+func parse(file string, data []byte) (*yaml.Node, error) {
+	docs, err := documents(file, data)
+	if err != nil {
+		return nil, err
+	}
+	if len(docs) > 1 {
+		return nil, problemAt(file, docs[1], "", "begins a second document", "write one document, without ---")
+	}
+	if len(docs) == 0 || isNull(docs[0]) {
+		return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: 1, Column: 1}, nil
+	}
+	if docs[0].Kind != yaml.MappingNode {
+		return nil, problemAt(file, docs[0], "", "is not a list of keys and values", "write KEY: VALUE lines")
+	}
+	budget := maxNodes
+	root, err := plain(file, docs[0], &budget)
+	if err != nil {
+		return nil, err
+	}
+	return root, unique(file, root, "")
+}
+
+// documents reads all documents of a file.
+func documents(file string, data []byte) ([]*yaml.Node, error) {
+	var docs []*yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var doc yaml.Node
+		err := dec.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return docs, nil
+		}
+		if err != nil {
+			return nil, syntaxError(file, err)
+		}
+		if len(doc.Content) == 1 {
+			docs = append(docs, doc.Content[0])
+		}
+	}
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+func syntaxError(file string, err error) error {
+	p := fairway.Problem{File: file, Message: "is not valid YAML: " + err.Error(), Remedy: "correct the indentation, quotes and brackets near this line"}
+	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+		p.Line, _ = strconv.Atoi(m[1]) // no line: stays 0, unknown
+		p.Message = "is not valid YAML: " + m[2]
+	}
+	return fairway.InvalidAll([]fairway.Problem{p})
+}
+
+func problemAt(file string, n *yaml.Node, field, message, remedy string) error {
+	return fairway.InvalidAll([]fairway.Problem{problem(file, n, field, message, remedy)})
+}
+
+func problem(file string, n *yaml.Node, field, message, remedy string) fairway.Problem {
+	p := fairway.Problem{File: file, Field: field, Message: message, Remedy: remedy}
+	if n != nil {
+		p.Line, p.Column, p.Value = n.Line, n.Column, n.Value
+	}
+	return p
+}
+
+// plain returns a copy of the node with aliases and merges written out.
+func plain(file string, n *yaml.Node, budget *int) (*yaml.Node, error) {
+	if *budget--; *budget < 0 {
+		return nil, problemAt(file, n, "", fmt.Sprintf("grows beyond %d values", maxNodes), "use fewer aliases")
+	}
+	if n.Kind == yaml.AliasNode {
+		return plain(file, n.Alias, budget)
+	}
+	c := *n
+	c.Anchor, c.Content = "", nil
+	var merged []*yaml.Node
+	for i, child := range n.Content {
+		p, err := plain(file, child, budget)
+		if err != nil {
+			return nil, err
+		}
+		if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Tag == "!!merge" {
+			c.Content = c.Content[:len(c.Content)-1]
+			merged = append(merged, p)
+			continue
+		}
+		c.Content = append(c.Content, p)
+	}
+	for _, m := range merged {
+		mergeInto(&c, m)
+	}
+	return &c, nil
+}
+
+// mergeInto adds the keys of from, or of each mapping in it, that c lacks.
+func mergeInto(c, from *yaml.Node) {
+	if from.Kind == yaml.SequenceNode {
+		for _, m := range from.Content {
+			mergeInto(c, m)
+		}
+		return
+	}
+	for i := 0; i+1 < len(from.Content); i += 2 {
+		if get(c, from.Content[i].Value) == nil {
+			c.Content = append(c.Content, from.Content[i], from.Content[i+1])
+		}
+	}
+}
+
+// unique refuses mappings with a key twice, and keys that are not scalars.
+func unique(file string, n *yaml.Node, at string) error {
+	if n.Kind != yaml.MappingNode {
+		for i, c := range n.Content {
+			if err := unique(file, c, at+"["+strconv.Itoa(i)+"]"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k := n.Content[i]
+		if k.Kind != yaml.ScalarNode {
+			return problemAt(file, k, at, "has a key that is not a single word", "write KEY: VALUE; a {{ template }} has no effect in this file")
+		}
+		field := strings.TrimPrefix(at+"."+k.Value, ".")
+		if line, ok := seen[k.Value]; ok {
+			return problemAt(file, k, field, fmt.Sprintf("stands in line %d already", line), "remove one of the two")
+		}
+		seen[k.Value] = k.Line
+		if err := unique(file, n.Content[i+1], field); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// get returns the node under the keys, or nil.
+func get(n *yaml.Node, keys ...string) *yaml.Node {
+	for _, key := range keys {
+		if n == nil || n.Kind != yaml.MappingNode {
+			return nil
+		}
+		var next *yaml.Node
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				next = n.Content[i+1]
+				break
+			}
+		}
+		n = next
+	}
+	return n
+}
+
+// set puts the value under the keys, making mappings on the way.
+func set(n *yaml.Node, value *yaml.Node, keys ...string) {
+	key, rest := keys[0], keys[1:]
+	child := get(n, key)
+	if child == nil {
+		child = &yaml.Node{}
+		n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key}, child)
+	}
+	if len(rest) == 0 {
+		comment := child.LineComment
+		*child = *value
+		child.LineComment = comment
+		return
+	}
+	if child.Kind != yaml.MappingNode {
+		*child = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	}
+	set(child, value, rest...)
+}
+
+// drop removes the key from the mapping.
+func drop(n *yaml.Node, key string) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			n.Content = slices.Delete(n.Content, i, i+2)
+			return
+		}
+	}
+}
+
+func isNull(n *yaml.Node) bool {
+	return n == nil || n.Kind == yaml.ScalarNode && n.Tag == "!!null"
+}
+
+func textNode(s string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s, Style: yaml.DoubleQuotedStyle}
+}
+
+func wordNode(s string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
+}
+
+func intNode(i int) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: strconv.Itoa(i)}
+}
+
+func nullNode() *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"} }
+
+// quote makes a scalar the text that it was written as.
+func quote(n *yaml.Node) {
+	if n != nil && n.Kind == yaml.ScalarNode && n.Tag != "!!null" && n.Tag != "!!str" {
+		n.Tag, n.Style = "!!str", yaml.DoubleQuotedStyle
+	}
+}
+
+func encode(n *yaml.Node) ([]byte, error) {
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(n); err != nil {
+		return nil, fmt.Errorf("write YAML: %w", err)
+	}
+	return b.Bytes(), enc.Close()
+}
+
+// clone returns a deep copy of a node without aliases.
+func clone(n *yaml.Node) *yaml.Node {
+	c := *n
+	c.Content = make([]*yaml.Node, len(n.Content))
+	for i, child := range n.Content {
+		c.Content[i] = clone(child)
+	}
+	return &c
+}
+
+// equal reports whether both nodes hold the same values.
+func equal(a, b *yaml.Node) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	if a.Kind != b.Kind || a.Tag != b.Tag || a.Kind == yaml.ScalarNode && a.Value != b.Value {
+		return false
+	}
+	if a.Kind == yaml.MappingNode {
+		return maps.EqualFunc(fields(a), fields(b), equal)
+	}
+	return slices.EqualFunc(a.Content, b.Content, equal)
+}
+
+func fields(n *yaml.Node) map[string]*yaml.Node {
+	m := make(map[string]*yaml.Node, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		m[n.Content[i].Value] = n.Content[i+1]
+	}
+	return m
+}
