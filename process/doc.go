@@ -1,7 +1,9 @@
 // Package process is the local platform: it implements [fairway.Platform] by
 // running programs out of unpacked OCI images as processes of this machine,
 // one port each. It is a try-out and a test double of a cluster, not an
-// isolation: programs run as the user who runs Fairway and see his files.
+// isolation: programs run as the user who runs Fairway and see his files. The
+// entrypoint and the working directory are looked up inside the image; a path
+// that the program itself opens is the host's, unless it is relative.
 //
 // Of a chart's rendered objects the first container of the Deployment (or
 // StatefulSet) is run, with the meaning that Kubernetes gives to command,

@@ -51,10 +51,14 @@ func (h *handle) signalGroup(sig unix.Signal) {
 }
 
 // reap collects the exit status of an ended child. known is false for a
-// process that an earlier run of Fairway started: it was nobody's child here.
+// process that an earlier run of Fairway started: it is nobody's child here.
 func (h *handle) reap() (status unix.WaitStatus, known bool) {
+	options := unix.WNOHANG
+	if h.child {
+		options = 0 // its last threads may need another moment
+	}
 	for {
-		pid, err := unix.Wait4(h.pid, &status, unix.WNOHANG, nil)
+		pid, err := unix.Wait4(h.pid, &status, options, nil)
 		if !errors.Is(err, unix.EINTR) {
 			return status, err == nil && pid == h.pid
 		}

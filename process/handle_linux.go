@@ -143,6 +143,13 @@ type stat struct {
 	start string
 }
 
+// holdForks keeps this process from starting others until release. Sockets are
+// made without this lock on Linux, so that it is not taken twice.
+func holdForks() (release func()) {
+	syscall.ForkLock.RLock()
+	return syscall.ForkLock.RUnlock
+}
+
 // parseStat reads /proc/PID/stat. The program's name in brackets may contain
 // anything, brackets and spaces too.
 func parseStat(b []byte) (stat, error) {

@@ -1,6 +1,14 @@
 package process
 
-import "testing"
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 func TestParseStat(t *testing.T) {
 	t.Parallel()
@@ -19,4 +27,27 @@ func FuzzParseStat(f *testing.F) {
 			t.Errorf("%q has no start time and no error", b)
 		}
 	})
+}
+
+// An old kernel has no pidfds; then the end is seen by looking again.
+func TestWaitWithoutPidfd(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command(child, "-idle")
+	must(t, cmd.Start())
+	start, err := startTime(cmd.Process.Pid)
+	must(t, err)
+	if _, err := openHandle(cmd.Process.Pid, "1"); err == nil {
+		t.Error("a wrong start time was believed")
+	}
+	h := &handle{pid: cmd.Process.Pid, start: start, child: true}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := h.wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("waiting for a running process returned %v", err)
+	}
+	h.signal(unix.SIGKILL)
+	must(t, h.wait(t.Context()))
+	if status, known := h.reap(); !known || status.Signal() != unix.SIGKILL {
+		t.Errorf("reaped %v, %t", status, known)
+	}
 }

@@ -63,7 +63,11 @@ func (p *ports) release(id string) {
 	}
 }
 
+// listen binds the port, 0 for any, and lets it go. No process is started
+// meanwhile: until it executes its program it would hold the socket, too, and
+// the port would still be in use when its owner wants it.
 func (p *ports) listen(port int) (int, error) {
+	defer holdForks()()
 	l, err := net.Listen("tcp", net.JoinHostPort(p.host, strconv.Itoa(port)))
 	if err != nil {
 		return 0, err
