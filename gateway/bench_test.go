@@ -71,8 +71,41 @@ func play(role, arg string) error {
 	return g.Serve(ctx, ln)
 }
 
-// process starts the test binary as the role and returns its address.
-func process(b *testing.B, role string) string {
+// server is a process that answers.
+type server struct {
+	name, addr string
+	pid        int
+}
+
+// cpu returns the processor time of the server and its children. Unlike
+// throughput it hardly depends on what else the machine does.
+func (s server) cpu(b *testing.B) time.Duration {
+	b.Helper()
+	pids := []string{strconv.Itoa(s.pid)}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", s.pid))
+	if err == nil {
+		pids = append(pids, strings.Fields(string(children))...)
+	}
+	var ticks int64
+	for _, pid := range pids {
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		if err != nil {
+			b.Skip("processor times are read from Linux's /proc")
+		}
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')'):]))
+		for _, f := range fields[12:14] { // utime, stime
+			n, err := strconv.ParseInt(f, 10, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// process starts the test binary as the role.
+func process(b *testing.B, name, role string) server {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
 	// A proxy makes much garbage and keeps little: with Go's default the
@@ -91,7 +124,7 @@ func process(b *testing.B, role string) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return strings.TrimSpace(line)
+	return server{name, strings.TrimSpace(line), cmd.Process.Pid}
 }
 
 const nginxConf = `
@@ -111,8 +144,8 @@ http {
   }
 }`
 
-// nginx starts nginx in front of the backend and returns its address.
-func nginx(b *testing.B, backend string) string {
+// nginx starts nginx in front of the backend.
+func nginx(b *testing.B, backend string) server {
 	b.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -138,13 +171,18 @@ func nginx(b *testing.B, backend string) string {
 		}
 		return err == nil
 	})
-	return addr
+	return server{"nginx", addr, cmd.Process.Pid}
 }
 
-// result is what wrk measured.
+// result is what wrk measured, and the processor time per request.
 type result struct {
-	perSecond float64
-	p50, p99  time.Duration
+	perSecond     float64
+	p50, p99, cpu time.Duration
+}
+
+// plus adds up.
+func (r result) plus(o result) result {
+	return result{r.perSecond + o.perSecond, r.p50 + o.p50, r.p99 + o.p99, r.cpu + o.cpu}
 }
 
 var (
@@ -152,11 +190,13 @@ var (
 	quantileLine  = regexp.MustCompile(`(50|99)%\s+([\d.]+)(us|ms|s)\b`)
 )
 
-func wrk(b *testing.B, addr string, connections int) result {
+func wrk(b *testing.B, s server, connections int) result {
 	b.Helper()
+	before := s.cpu(b)
 	cmd := exec.Command(testenv.Need(b, "wrk"), "-t1", "-c", strconv.Itoa(connections), "-d2s", "--latency",
-		"-H", "Host: carts.production.localhost", "http://"+addr+"/carts/1")
+		"-H", "Host: carts.production.localhost", "http://"+s.addr+"/carts/1")
 	out, err := cmd.CombinedOutput()
+	spent := s.cpu(b) - before
 	text := string(out)
 	m := perSecondLine.FindStringSubmatch(text)
 	if err != nil || m == nil || strings.Contains(text, "Non-2xx") || strings.Contains(text, "Socket errors") {
@@ -164,6 +204,7 @@ func wrk(b *testing.B, addr string, connections int) result {
 	}
 	var r result
 	r.perSecond, _ = strconv.ParseFloat(m[1], 64)
+	r.cpu = time.Duration(float64(spent) / (2 * r.perSecond))
 	for _, q := range quantileLine.FindAllStringSubmatch(text, -1) {
 		d, err := time.ParseDuration(q[2] + q[3])
 		if err != nil {
@@ -182,10 +223,8 @@ func wrk(b *testing.B, addr string, connections int) result {
 // through the gateway, in turns of two seconds. Client, proxy and backend are
 // processes of their own that share the machine.
 func BenchmarkBesideNginx(b *testing.B) {
-	backend := process(b, "backend")
-	ways := []struct{ name, addr string }{
-		{"direct", backend}, {"nginx", nginx(b, backend)}, {"fairway", process(b, "gateway "+backend)},
-	}
+	direct := process(b, "direct", "backend")
+	ways := []server{direct, nginx(b, direct.addr), process(b, "fairway", "gateway "+direct.addr)}
 	for _, connections := range []int{32, 1} {
 		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
 			sum := map[string]result{}
@@ -193,19 +232,21 @@ func BenchmarkBesideNginx(b *testing.B) {
 			for b.Loop() {
 				turns++
 				for _, w := range ways {
-					r, s := wrk(b, w.addr, connections), sum[w.name]
-					sum[w.name] = result{s.perSecond + r.perSecond, s.p50 + r.p50, s.p99 + r.p99}
+					sum[w.name] = sum[w.name].plus(wrk(b, w, connections))
 				}
 			}
 			b.ReportMetric(0, "ns/op")
-			n := float64(turns)
 			for _, w := range ways {
-				s := sum[w.name]
-				b.ReportMetric(s.perSecond/n, w.name+"-req/s")
-				b.ReportMetric(s.p50.Seconds()*1000/n, w.name+"-p50-ms")
-				b.ReportMetric(s.p99.Seconds()*1000/n, w.name+"-p99-ms")
+				report(b, w.name, sum[w.name], float64(turns))
 			}
 			b.ReportMetric(sum["fairway"].perSecond/sum["nginx"].perSecond, "fairway/nginx")
 		})
 	}
+}
+
+func report(b *testing.B, name string, sum result, turns float64) {
+	b.ReportMetric(sum.perSecond/turns, name+"-req/s")
+	b.ReportMetric(sum.p50.Seconds()*1000/turns, name+"-p50-ms")
+	b.ReportMetric(sum.p99.Seconds()*1000/turns, name+"-p99-ms")
+	b.ReportMetric(sum.cpu.Seconds()*1e6/turns, name+"-cpu-µs/req")
 }

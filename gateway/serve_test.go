@@ -184,6 +184,33 @@ func TestServeCutsAtItsLimit(t *testing.T) {
 	}
 }
 
+func TestHeadersAreLimited(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gateway.Options{HeaderTimeout: 50 * time.Millisecond, MaxHeaderBytes: 8 << 10})
+	r.attach(t, backend(fairway.Blue, "b", serve(t, says("blue"))))
+	r.setWeights(t, fairway.Full(fairway.Blue))
+	req, _ := http.NewRequest("GET", carts, nil)
+	req.Header.Set("Cookie", strings.Repeat("x", 16<<10))
+	resp, err := r.client(t).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a header that is too large got %d", resp.StatusCode)
+	}
+	slow, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	io.WriteString(slow, "GET / HTTP/1.1\r\nHost: carts.produ")
+	slow.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if answer, err := io.ReadAll(slow); err != nil {
+		t.Errorf("a client that does not send its header is waited for: %q %v", answer, err)
+	}
+}
+
 func TestServeSaysThatItsListenerFailed(t *testing.T) {
 	t.Parallel()
 	g, err := gateway.New(gateway.Options{})
