@@ -165,7 +165,8 @@ func (c *collection) dropLinks(repo string, revisions []link, seen map[string]st
 	return nil
 }
 
-// sweepBlobs removes what nothing names.
+// sweepBlobs removes what nothing names. Every young blob has a link, which has
+// marked it: the library makes both in one request.
 func (c *collection) sweepBlobs(ctx context.Context) error {
 	algorithms, err := list(c.disk.v2("blobs"))
 	if err != nil {
@@ -205,7 +206,7 @@ func (c *collection) sweepPrefix(algorithm, prefix string) error {
 		} else if err != nil {
 			return err
 		}
-		if _, ok := c.marked[algorithm+":"+hex]; ok || fi.ModTime().After(c.since) {
+		if _, ok := c.marked[algorithm+":"+hex]; ok {
 			c.report.Kept++
 			continue
 		}
