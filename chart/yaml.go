@@ -223,9 +223,10 @@ func intNode(i int) *yaml.Node {
 
 func nullNode() *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"} }
 
-// quote makes a scalar the text that it was written as.
+// quote makes a scalar the text that it was written as, also for Helm, which
+// reads YAML 1.1: there yes is true.
 func quote(n *yaml.Node) {
-	if n != nil && n.Kind == yaml.ScalarNode && n.Tag != "!!null" && n.Tag != "!!str" {
+	if n != nil && n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
 		n.Tag, n.Style = "!!str", yaml.DoubleQuotedStyle
 	}
 }
