@@ -63,11 +63,12 @@ func (g *Gateway) acquire(host string) (*target, *entry) {
 // by a panic.
 func (g *Gateway) end(x *exchange, r *http.Request) {
 	t := x.target
-	if x.upgraded {
+	if x.upgraded != nil {
 		t.up.upgrades.Add(-1)
+		t.up.untrack(x.upgraded)
 	}
 	t.up.release()
-	if !x.whole && !x.upgraded {
+	if !x.whole && x.upgraded == nil {
 		x.broken(r.Context())
 		g.logBroken(x, r)
 	}
@@ -96,9 +97,9 @@ type exchange struct {
 	took     time.Duration // until the upgrade; else 0
 	code     int
 	flag     flag
-	rest     int64 // bytes that are still to come of an answer of known length
-	upgraded bool
-	whole    bool // the answer was written to its end
+	rest     int64    // bytes that are still to come of an answer of known length
+	upgraded net.Conn // the client's, or nil
+	whole    bool     // the answer was written to its end
 }
 
 // Unwrap lets http.ResponseController find what the wrapped writer can do.
@@ -126,14 +127,19 @@ func (x *exchange) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Hijack hands out the client's connection for an upgrade.
+// Hijack hands out the client's connection for an upgrade. Nobody but us can
+// end it: a client that does not read would hold up the end of a drain.
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(x.ResponseWriter).Hijack()
-	if err == nil {
-		x.upgraded, x.code, x.took = true, http.StatusSwitchingProtocols, time.Since(x.began)
-		x.target.up.upgrades.Add(1)
+	if err != nil {
+		return nil, nil, err
 	}
-	return c, rw, err
+	x.upgraded, x.code, x.took = c, http.StatusSwitchingProtocols, time.Since(x.began)
+	x.target.up.upgrades.Add(1)
+	if !x.target.up.track(c) {
+		c.Close()
+	}
+	return c, rw, nil
 }
 
 // broken notes who ended an answer before its end. An answer that the version

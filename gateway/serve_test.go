@@ -184,6 +184,42 @@ func TestServeCutsAtItsLimit(t *testing.T) {
 	}
 }
 
+func TestServeEndsDespiteAClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	flood := make([]byte, 1<<20)
+	stuck := make(chan bool)
+	r := newRig(t, gateway.Options{Drain: 50 * time.Millisecond})
+	r.attach(t, backend(fairway.Blue, "b", serve(t, func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "flood")
+		w.WriteHeader(http.StatusSwitchingProtocols)
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		for err == nil {
+			c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond))
+			_, err = c.Write(flood)
+		}
+		stuck <- true
+		<-stuck // keeps the connection, as a service does that hangs
+	})))
+	r.setWeights(t, fairway.Full(fairway.Blue))
+	c, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: carts.production.localhost\r\nConnection: Upgrade\r\nUpgrade: flood\r\n\r\n")
+	<-stuck
+	if err := r.stop(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	close(stuck)
+}
+
 func TestHeadersAreLimited(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, gateway.Options{HeaderTimeout: 50 * time.Millisecond, MaxHeaderBytes: 8 << 10})

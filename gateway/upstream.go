@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,14 +48,14 @@ type upstream struct {
 	transport *http.Transport
 
 	mu    sync.Mutex
-	conns map[*conn]struct{}
-	gone  bool // cut was called
+	conns map[net.Conn]struct{} // to the process, and of clients whose connections were upgraded
+	gone  bool                  // cut was called
 }
 
 func newUpstream(b fairway.Backend) *upstream {
 	u := &upstream{
 		place: b.Place, instance: b.Instance, address: b.Address,
-		idle: make(chan struct{}), conns: make(map[*conn]struct{}),
+		idle: make(chan struct{}), conns: make(map[net.Conn]struct{}),
 	}
 	u.transport = &http.Transport{
 		// Proxy stays nil: the environment's proxy has no say on the way to
@@ -106,16 +108,14 @@ func (u *upstream) isIdle() bool {
 // included.
 func (u *upstream) inFlight() int { return int(u.state.Load() &^ leaving) }
 
-// cut closes every connection to the process and allows no new one, which
-// ends the requests under way. It returns how many there were.
+// cut closes every connection to the process and every upgraded one of a
+// client, and allows no new one, which ends the requests under way. It returns
+// how many there were.
 func (u *upstream) cut() int {
 	n := u.inFlight()
 	u.mu.Lock()
 	u.gone = true
-	open := make([]*conn, 0, len(u.conns))
-	for c := range u.conns {
-		open = append(open, c)
-	}
+	open := slices.Collect(maps.Keys(u.conns))
 	u.mu.Unlock()
 	for _, c := range open {
 		c.Close()
@@ -137,14 +137,28 @@ func (u *upstream) dial(ctx context.Context, network, _ string) (net.Conn, error
 		return nil, err
 	}
 	c := &conn{TCPConn: raw.(*net.TCPConn), owner: u}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.gone {
+	if !u.track(c) {
 		raw.Close()
 		return nil, errCut
 	}
-	u.conns[c] = struct{}{}
 	return c, nil
+}
+
+// track remembers the connection for cut; it returns false when that is over.
+func (u *upstream) track(c net.Conn) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.gone {
+		return false
+	}
+	u.conns[c] = struct{}{}
+	return true
+}
+
+func (u *upstream) untrack(c net.Conn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.conns, c)
 }
 
 // conn is a connection that its upstream can close.
@@ -155,9 +169,7 @@ type conn struct {
 
 // Close closes the connection and forgets it.
 func (c *conn) Close() error {
-	c.owner.mu.Lock()
-	delete(c.owner.conns, c)
-	c.owner.mu.Unlock()
+	c.owner.untrack(c)
 	return c.TCPConn.Close()
 }
 
