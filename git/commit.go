@@ -43,13 +43,6 @@ type CommitResult struct {
 	Changed bool   // false when there was nothing to do, or it had been done
 }
 
-// stepTrailer is the trailer by which a repeated effect finds its commit.
-const stepTrailer = "Fairway-Step"
-
-// stepDepth is how many commits of a branch are searched for a key: a few
-// times the effects that one project has in flight at a crash.
-const stepDepth = 500
-
 // batchLimit bounds how long the first of a batch waits for the last.
 const batchLimit = 256
 
@@ -81,10 +74,28 @@ func (s *Store) CommitAll(ctx context.Context, project fairway.ProjectName, q ma
 	if err := r.submit(ctx, w); err != nil {
 		return nil, err
 	}
+	if p, ok := errors.AsType[*panicked](w.err); ok {
+		panic(p.value) // here, where whoever passed Edit can deal with it
+	}
 	if w.err != nil {
 		return nil, w.err
 	}
 	return w.results, nil
+}
+
+// panicked carries a panic of Edit from the goroutine that happened to run it
+// to the one that asked for it.
+type panicked struct{ value any }
+
+func (p *panicked) Error() string { return fmt.Sprintf("a change panicked: %v", p.value) }
+
+func (q CommitRequest) edit(before *Snapshot) (changes map[string][]byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicked{v}
+		}
+	}()
+	return q.Edit(before)
 }
 
 func (i CommitInfo) validate() error {
@@ -193,10 +204,10 @@ func (r *repo) drain(ctx context.Context) {
 		if finished {
 			return
 		}
-		// An Edit panicked: nobody else may wait for ever because of it.
+		// Something of ours panicked: nobody may wait for ever because of it.
 		r.steps = map[string]*steps{}
 		for _, w := range batch {
-			w.finish(fairway.Errorf(fairway.KindInternal, "another change of project %s panicked; try again", r.project))
+			w.finish(fairway.Errorf(fairway.KindInternal, "the changes of project %s that were under way panicked; try again", r.project))
 		}
 	}()
 	errs := r.apply(batch)
@@ -260,17 +271,12 @@ func (r *repo) applyWork(v *overlay, next refs, w *work) error {
 		if err != nil {
 			return err
 		}
-		next[headsPrefix+branch] = cmpOr(changed, h, tip)
+		if changed {
+			next[headsPrefix+branch] = h
+		}
 		w.results[branch] = CommitResult{h.String(), changed}
 	}
 	return nil
-}
-
-func cmpOr(first bool, a, b hash) hash {
-	if first {
-		return a
-	}
-	return b
 }
 
 func (r *repo) applyOne(v *overlay, branch string, tip hash, q CommitRequest) (hash, bool, error) {
@@ -288,7 +294,7 @@ func (r *repo) applyOne(v *overlay, branch string, tip hash, q CommitRequest) (h
 	if err != nil {
 		return hash{}, false, err
 	}
-	changes, err := q.Edit(before)
+	changes, err := q.edit(before)
 	if err != nil {
 		return hash{}, false, err
 	}
@@ -332,148 +338,4 @@ func (i CommitInfo) commit(tree hash, trailers [][2]string, parents []hash) comm
 	}
 	by := signature(author, email, i.When)
 	return commit{tree: tree, parents: parents, author: by, committer: by, message: message}
-}
-
-// steps are the keys of a branch's last commits.
-type steps struct {
-	tip  hash
-	keys map[string]hash
-}
-
-func (s *steps) find(key string) (hash, bool) {
-	h, ok := s.keys[key]
-	return h, ok
-}
-
-// add follows the branch to its new tip. The keys of older commits than are
-// searched for after a restart stay known until then.
-func (s *steps) add(h hash, key string) {
-	s.tip = h
-	if key != "" {
-		s.keys[key] = h
-	}
-}
-
-// stepsOf returns the keys of the branch, which are read anew when somebody
-// else moved its tip. The lock is held.
-func (r *repo) stepsOf(src source, branch string, tip hash) (*steps, error) {
-	if s := r.steps[branch]; s != nil && s.tip == tip && len(s.keys) < 4*stepDepth {
-		return s, nil
-	}
-	s := &steps{tip: tip, keys: map[string]hash{}}
-	left := stepDepth
-	err := walkCommits(src, []hash{tip}, func(h hash, c commit) (bool, error) {
-		if key := trailer(c.message, stepTrailer); key != "" {
-			if _, ok := s.keys[key]; !ok {
-				s.keys[key] = h
-			}
-		}
-		left--
-		return left > 0, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	r.steps[branch] = s
-	return s, nil
-}
-
-// trailer returns the value of a trailer in the last paragraph of a message.
-func trailer(message, key string) string {
-	message = strings.TrimRight(message, "\n")
-	i := strings.LastIndex(message, "\n\n")
-	if i < 0 {
-		return ""
-	}
-	for line := range strings.SplitSeq(message[i+2:], "\n") {
-		if k, v, ok := strings.Cut(line, ": "); ok && k == key {
-			return v
-		}
-	}
-	return ""
-}
-
-// CreateBranch makes a branch that points where another one, or the commit of
-// a full hash, does. A branch that exists is left as it is, and created is
-// false.
-func (s *Store) CreateBranch(ctx context.Context, project fairway.ProjectName, from, name string) (created bool, err error) {
-	if err := fairway.StageName(name).Validate(); err != nil {
-		return false, err
-	}
-	r, err := s.repo(ctx, project)
-	if err != nil {
-		return false, err
-	}
-	if err := r.acquire(ctx, r.lock); err != nil {
-		return false, err
-	}
-	defer func() { <-r.lock }()
-	all := *r.refs.Load()
-	if _, ok := all.branch(name); ok {
-		return false, nil
-	}
-	h, err := r.resolve(from)
-	if err != nil {
-		return false, err
-	}
-	next := maps.Clone(all)
-	next[headsPrefix+name] = h
-	if err := r.setRefs(next); err != nil {
-		return false, classify(fmt.Errorf("create branch %s of project %s: %w", name, project, err))
-	}
-	return true, nil
-}
-
-// CommitLine is a commit as a list shows it.
-type CommitLine struct {
-	Hash    string    `json:"hash"`
-	Author  string    `json:"author"`
-	Email   string    `json:"email"`
-	When    time.Time `json:"when"`
-	Subject string    `json:"subject"` // first line of the message
-	Message string    `json:"message"`
-}
-
-// Log returns the last n commits of a branch or a full hash, newest first.
-func (s *Store) Log(ctx context.Context, project fairway.ProjectName, branch string, n int) ([]CommitLine, error) {
-	r, err := s.repo(ctx, project)
-	if err != nil {
-		return nil, err
-	}
-	tip, err := r.resolve(branch)
-	if err != nil {
-		return nil, err
-	}
-	var lines []CommitLine
-	err = walkCommits(r, []hash{tip}, func(h hash, c commit) (bool, error) {
-		if len(lines) >= n {
-			return false, nil
-		}
-		name, email := splitSignature(c.author)
-		subject, _, _ := strings.Cut(c.message, "\n")
-		lines = append(lines, CommitLine{h.String(), name, email, time.Unix(c.seconds(), 0).UTC(), subject, c.message})
-		return true, nil
-	})
-	return lines, err
-}
-
-// Contains reports whether the branch contains the commit.
-func (s *Store) Contains(ctx context.Context, project fairway.ProjectName, branch, commit string) (bool, error) {
-	r, err := s.repo(ctx, project)
-	if err != nil {
-		return false, err
-	}
-	tip, err := r.resolve(branch)
-	if err != nil {
-		return false, err
-	}
-	h, ok := parseHash(commit)
-	if !ok {
-		return false, fairway.Invalid("commit", commit, "is not a full hash", "give all 40 hexadecimal digits")
-	}
-	found, err := isAncestor(r, h, tip)
-	if errors.Is(err, errMissing) {
-		return false, nil
-	}
-	return found, err
 }

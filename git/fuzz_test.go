@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
@@ -112,18 +111,7 @@ func FuzzParseUpload(f *testing.F) {
 // FuzzReceivePack throws damaged packs at the quarantine: an error, never a
 // panic, and what is accepted can be read.
 func FuzzReceivePack(f *testing.F) {
-	s, err := Open(f.TempDir(), Options{NoSync: true, MaxPush: 1 << 20})
-	if err != nil {
-		f.Fatal(err)
-	}
-	info := CommitInfo{Message: "m", When: time.Unix(1, 0)}
-	if err := s.Create(f.Context(), "shop", map[string]map[string][]byte{"main": {"a": []byte("1")}}, info); err != nil {
-		f.Fatal(err)
-	}
-	r, err := s.repo(f.Context(), "shop")
-	if err != nil {
-		f.Fatal(err)
-	}
+	_, r := shop(f, Options{MaxPush: 1 << 20})
 	p := (*r.packs.Load())[0]
 	whole, err := os.ReadFile(p.path + ".pack")
 	if err != nil {
@@ -174,18 +162,7 @@ func deltaPack(t testing.TB) []byte {
 // anything is made of it.
 func TestDeltaBombIsRefused(t *testing.T) {
 	t.Parallel()
-	s, err := Open(t.TempDir(), Options{NoSync: true, MaxPush: 1 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	info := CommitInfo{Message: "m", When: time.Unix(1, 0)}
-	if err := s.Create(t.Context(), "shop", map[string]map[string][]byte{"main": nil}, info); err != nil {
-		t.Fatal(err)
-	}
-	r, err := s.repo(t.Context(), "shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, r := shop(t, Options{MaxPush: 1 << 20})
 	var b bytes.Buffer
 	pw, err := newPackWriter(&b, 2)
 	if err != nil {
@@ -211,18 +188,7 @@ func TestDeltaBombIsRefused(t *testing.T) {
 // are refused.
 func TestIncomingObjectsAreChecked(t *testing.T) {
 	t.Parallel()
-	s, err := Open(t.TempDir(), Options{NoSync: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	info := CommitInfo{Message: "m", When: time.Unix(1, 0)}
-	if err := s.Create(t.Context(), "shop", map[string]map[string][]byte{"main": nil}, info); err != nil {
-		t.Fatal(err)
-	}
-	r, err := s.repo(t.Context(), "shop")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, r := shop(t, Options{})
 	blob := plumbing.ComputeHash(plumbing.BlobObject, []byte("x"))
 	tree := func(entries ...treeEntry) object { return object{plumbing.TreeObject, encodeTree(entries)} }
 	for says, o := range map[string]object{

@@ -502,21 +502,3 @@ func TestCloseEndsWork(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 }
-
-// A panic in Edit must not leave anybody waiting.
-func TestEditPanics(t *testing.T) {
-	t.Parallel()
-	s := open(t, t.TempDir(), git.Options{})
-	create(t, s, "sockshop")
-	bad := set("a", "1")
-	bad.Edit = func(*git.Snapshot) (map[string][]byte, error) { panic("boom") }
-	func() {
-		defer func() {
-			if recover() == nil {
-				t.Error("the panic is gone")
-			}
-		}()
-		_, _, _ = s.Commit(t.Context(), "sockshop", "dev", bad)
-	}()
-	commit(t, s, "dev", set("a", "2"))
-}

@@ -297,8 +297,8 @@ func plainFiles(src source, tree hash, prefix string) ([]fairway.Problem, error)
 	return ps, nil
 }
 
-// drain reads on for a while, so that a client that is still sending gets to
-// read why it was refused.
-func drain(body io.Reader, most int64) {
+// readOn reads what is still being sent, so that the client gets to read why
+// it was refused.
+func readOn(body io.Reader, most int64) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(bufio.NewReader(body), most))
 }

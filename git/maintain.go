@@ -25,9 +25,9 @@ const (
 	// farTooManyPacks is when a writer merges by itself, because nobody did.
 	farTooManyPacks = 200
 	// largestMerge bounds the objects and the bytes of a merged pack, and so
-	// the time that one merge takes.
-	largestMerge      = 1 << 20
-	largestMergeBytes = 1 << 30
+	// the time and the memory (some 30 MB) that one merge takes.
+	largestMerge      = 1 << 18
+	largestMergeBytes = 256 << 20
 	// maxChain bounds how many deltas are applied to read an object.
 	maxChain = 20
 	// The sizes between which an object may be stored as a delta.
@@ -126,7 +126,7 @@ func (r *repo) mergePacks(ctx context.Context, old []*pack) error {
 	}
 	old = slices.DeleteFunc(old, func(q *pack) bool { return q.path == p.path }) // one holds it all already
 	r.changePacks(func(list []*pack) []*pack {
-		at := slices.Index(list, current[slices.Index(current, old[0])])
+		at := slices.Index(list, old[0])
 		list = slices.DeleteFunc(list, func(q *pack) bool { return slices.Contains(old, q) || q.path == p.path })
 		return slices.Insert(list, min(at, len(list)), p)
 	})
@@ -191,7 +191,7 @@ func (m *merger) fillFrom(pw *packWriter, p *pack) error {
 }
 
 // findBases notes, for each commit in the pack, what its new objects
-// replaced. Packs with many objects were merged before: their deltas stay.
+// replaced.
 func (m *merger) findBases(p *pack, f io.ReaderAt) error {
 	for _, i := range p.order {
 		e, err := p.entry(f, int(i))

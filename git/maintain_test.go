@@ -79,7 +79,7 @@ func TestMaintain(t *testing.T) {
 			}
 		})
 	}
-	const n = 200
+	const n = 120
 	hashes := make([]string, n)
 	for i := range n {
 		hashes[i] = commit(t, s, "dev", set("helm-chart/values.yaml", values(20, i)))

@@ -136,7 +136,7 @@ func (s *Store) serveReceive(w http.ResponseWriter, hq *http.Request, r *repo) e
 	}
 	v := r.push(hq.Context(), q, buffered)
 	if v.err != nil {
-		drain(hq.Body, s.o.MaxPush)
+		readOn(hq.Body, s.o.MaxPush)
 	}
 	return v.report(w, q)
 }
@@ -167,7 +167,7 @@ func (r *repo) push(ctx context.Context, q receiveRequest, pack io.Reader) verdi
 		err = fairway.Errorf(fairway.KindInvalid, "the push is too large: at most %d MB may be sent", r.store.o.MaxPush>>20)
 	}
 	if err != nil {
-		return r.refuseAll(v, q, err)
+		return r.refuseAll(v, q, classify(err))
 	}
 	if err := r.acquire(ctx, r.pushing); err != nil {
 		return r.refuseAll(v, q, err)

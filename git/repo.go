@@ -50,6 +50,10 @@ func loadRepo(s *Store, project fairway.ProjectName) (*repo, error) {
 		return nil, fmt.Errorf("open the repository of project %s: %w", project, err)
 	}
 	r.packs.Store(&packs)
+	// A crash left it, and the git program would wait for whoever holds it.
+	if err := os.Remove(filepath.Join(r.dir, "packed-refs.lock")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	known, err := readRefs(r.dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the repository of project %s: %w", project, err)
