@@ -50,32 +50,54 @@ func (c ServiceChange) changed() bool {
 // refuses a new state that Fairway could not work with: every problem at once,
 // with file and line. It does not render the templates.
 func Check(before, after map[string][]byte) (Change, error) {
-	root, err := parse(ValuesFile, after[ValuesFile])
+	is, err := parse(ValuesFile, after[ValuesFile])
 	if err != nil {
-		return Change{}, err
-	}
-	if err := checkBranch(before, after, root); err != nil {
 		return Change{}, err
 	}
 	was, err := parse(ValuesFile, before[ValuesFile])
 	if err != nil { // a broken state may always be repaired
 		was = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	}
-	d := differ{before: before, after: after, was: was, is: root}
+	d := differ{before: before, after: after, was: was, is: is}
+	if err := d.check(); err != nil {
+		return Change{}, err
+	}
 	return d.change()
 }
 
-// checkBranch reports what is wrong with the new state.
-func checkBranch(before, after map[string][]byte, root *yaml.Node) error {
+// differ compares two states of a branch. was and is are their values.
+type differ struct {
+	before, after map[string][]byte
+	was, is       *yaml.Node
+}
+
+// check reports what is wrong with the new state.
+func (d differ) check() error {
 	var ps []fairway.Problem
 	add := func(err error) { ps = append(ps, fairway.Problems(err)...) }
-	add(checkChart(before, after))
-	services := servicesIn(root)
-	for i, s := range services {
-		add(fairway.InFile(ValuesFile, checkNames(s, services[:i])))
-		add(checkService(before, after, root, s))
+	add(checkChart(d.before, d.after))
+	services, taken := servicesIn(d.is), names{}
+	for _, s := range services {
+		add(fairway.InFile(ValuesFile, taken.add(s)))
+		add(d.checkService(s))
+	}
+	for _, s := range servicesIn(d.was) {
+		if !slices.Contains(services, s) {
+			ps = append(ps, d.leftOver(s)...)
+		}
 	}
 	return fairway.InvalidAll(ps)
+}
+
+// leftOver reports templates of a service whose values are gone.
+func (d differ) leftOver(s fairway.ServiceName) []fairway.Problem {
+	var ps []fairway.Problem
+	for _, file := range layout(s) {
+		if d.after[file] != nil {
+			ps = append(ps, fairway.Problem{File: file, Message: "belongs to service " + string(s) + ", whose values are gone", Remedy: "restore the key " + Key(s) + " in " + ValuesFile + ", or remove this file too"})
+		}
+	}
+	return ps
 }
 
 // checkChart refuses a change of the chart's name, which is in the labels that
@@ -97,32 +119,32 @@ func checkChart(before, after map[string][]byte) error {
 	return nil
 }
 
-func checkService(before, after map[string][]byte, root *yaml.Node, s fairway.ServiceName) error {
+func (d differ) checkService(s fairway.ServiceName) error {
 	var ps []fairway.Problem
-	st := strategyIn(root, s)
+	st := strategyIn(d.is, s)
 	keys := []string{Key(s)}
 	for _, c := range coloursOf(st) {
-		if !slices.Contains(keys, ColourKey(s, c)) {
+		if c != fairway.Single {
 			keys = append(keys, ColourKey(s, c))
 		}
-		if file := DeploymentFile(s, c); after[file] == nil {
+		if file := DeploymentFile(s, c); d.after[file] == nil {
 			ps = append(ps, fairway.Problem{File: file, Message: "is missing", Remedy: "restore it; remove a service with fairway, so that what runs is stopped too"})
 		}
 	}
 	for _, key := range keys {
-		ps = append(ps, checkValues(get(root, key), key, s)...)
+		ps = append(ps, checkValues(get(d.is, key), key, s)...)
 	}
-	if n := get(root, Key(s), "strategy"); !isNull(n) && n.Value != string(st) {
+	if n := get(d.is, Key(s), "strategy"); !isNull(n) && n.Value != string(st) {
 		ps = append(ps, problem(ValuesFile, n, Key(s)+".strategy", "differs from the layout of the branch, which is "+string(st), "write "+string(st)+"; to change it, remove the service and onboard it again"))
 	}
-	if was, err := Strategy(before, s); err == nil && was != st {
+	if was := strategyIn(d.was, s); get(d.was, Key(s)) != nil && was != st {
 		ps = append(ps, problem(ValuesFile, nil, Key(s), fmt.Sprintf("was laid out for %s and is now for %s", was, st), "restore the keys and templates; to change the strategy, remove the service and onboard it again"))
 	}
 	if st == fairway.BlueGreen {
 		file := VirtualServiceFile(s)
-		_, ok, err := ReadWeights(file, after[file])
+		_, ok, err := ReadWeights(file, d.after[file])
 		ps = append(ps, fairway.Problems(err)...)
-		if _, had, _ := ReadWeights(file, before[file]); err == nil && had && !ok {
+		if _, had, _ := ReadWeights(file, d.before[file]); err == nil && had && !ok {
 			ps = append(ps, fairway.Problem{File: file, Field: "weights", Message: "are both 0", Remedy: "make them sum to 100"})
 		}
 	}
@@ -145,12 +167,6 @@ func checkValues(n *yaml.Node, key string, s fairway.ServiceName) []fairway.Prob
 		ps = append(ps, problem(ValuesFile, tcp, key+".readiness.tcp", "is a short form for onboarding only", "write tcpSocket: {port: http}"))
 	}
 	return ps
-}
-
-// differ compares two readable states.
-type differ struct {
-	before, after map[string][]byte
-	was, is       *yaml.Node // values
 }
 
 func (d differ) change() (Change, error) {

@@ -3,7 +3,6 @@ package chart
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/fairwaycd/fairway"
@@ -66,32 +65,28 @@ func layout(s fairway.ServiceName) []string {
 	}
 }
 
-// checkNames reports an error when the new service cannot live beside the
-// others. Letters that differ only in case count as equal, for clones on file
-// systems that do not tell them apart.
-func checkNames(s fairway.ServiceName, others []fairway.ServiceName) error {
+// names are the files and values keys that services have, in lower case:
+// letters that differ only in case count as equal, for clones on file systems
+// that do not tell them apart.
+type names map[string]fairway.ServiceName
+
+// add takes the service's names, or reports an error when it cannot live
+// beside those that took theirs before.
+func (n names) add(s fairway.ServiceName) error {
 	for _, reserved := range []string{"global", Dir} {
 		if strings.EqualFold(Key(s), reserved) || strings.EqualFold(string(s), reserved) {
 			return fairway.Invalid("service.name", string(s), "is a name that the chart uses itself", "choose another name")
 		}
 	}
-	taken := func(s fairway.ServiceName) []string {
-		list := append(layout(s), Key(s), ColourKey(s, fairway.Blue), ColourKey(s, fairway.Green))
-		for i, v := range list {
-			list[i] = strings.ToLower(v)
+	mine := append(layout(s), Key(s), ColourKey(s, fairway.Blue), ColourKey(s, fairway.Green))
+	for i, name := range mine {
+		mine[i] = strings.ToLower(name)
+		if other, taken := n[mine[i]]; taken {
+			return fairway.Invalid("service.name", string(s), fmt.Sprintf("cannot stand beside the service %s: both would be called %s in the chart", other, path.Base(mine[i])), "choose another name")
 		}
-		return list
 	}
-	mine := taken(s)
-	for _, other := range others {
-		if other == s {
-			continue
-		}
-		for _, name := range taken(other) {
-			if slices.Contains(mine, name) {
-				return fairway.Invalid("service.name", string(s), fmt.Sprintf("cannot stand beside the service %s: both would be called %s in the chart", other, path.Base(name)), "choose another name")
-			}
-		}
+	for _, name := range mine {
+		n[name] = s
 	}
 	return nil
 }

@@ -106,7 +106,11 @@ func Onboard(files map[string][]byte, req OnboardRequest) (changes map[string][]
 	if slices.Contains(services, v.Service) {
 		return map[string][]byte{}, []string{fmt.Sprintf("service %s is onboarded in stage %s already and was left as it is; edit it in the project's repository, branch %s", v.Service, req.Stage.Name, req.Stage.Name)}, nil
 	}
-	if err := checkNames(v.Service, services); err != nil {
+	taken := names{}
+	for _, s := range services {
+		_ = taken.add(s) // what is there is Check's to judge
+	}
+	if err := taken.add(v.Service); err != nil {
 		return nil, nil, fairway.InFile(req.ValuesName, err)
 	}
 	if get(root, Key(v.Service)) != nil {

@@ -27,7 +27,7 @@ func templateError(chartName string, err, cause error) error {
 	if len(all) > 0 {
 		m := all[len(all)-1]
 		p.File = inBranch(chartName, text[m[2]:m[3]])
-		p.Line, _ = strconv.Atoi(text[m[4]:m[5]]) // digits, by the pattern
+		p.Line, _ = strconv.Atoi(text[m[4]:m[5]])                                      // digits, by the pattern
 		for i := len(all) - 1; i >= 0 && (p.Message == text || p.Message == ""); i-- { // a message may end in a location
 			p.Message = strings.TrimSpace(text[all[i][1]:])
 		}

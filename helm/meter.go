@@ -28,7 +28,7 @@ const meterCall = ` $fairwayMeter := lookup "" "` + meterKind + `" "" "" }}`
 
 // maxTurns bounds how many loop turns and named templates one rendering may
 // take: far more than any chart needs, far less than fills the memory.
-const maxTurns = 1_000_000
+const maxTurns = 200_000
 
 // metered returns the template with the calls. One that cannot be parsed is
 // returned as it is, for the engine to say why.
