@@ -119,7 +119,8 @@ func (g *Gateway) takeOut(place fairway.Place, instance string) []*target {
 	return found
 }
 
-// SetWeights changes the split. It refuses ([fairway.KindRefused]) a weight
+// SetWeights changes the split; nil weights take it away, as before the first
+// release. It refuses ([fairway.KindRefused]) a weight
 // above zero for a place without a ready backend, and with
 // [fairway.KindInvalid] weights that do not sum to 100 or name both a colour
 // and the place of a direct stage; it changes nothing then.
@@ -138,8 +139,10 @@ func (g *Gateway) setWeights(ctx context.Context, r fairway.Route, ask bool) err
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := validateWeights(r.Weights); err != nil {
-		return err
+	if r.Weights != nil {
+		if err := validateWeights(r.Weights); err != nil {
+			return err
+		}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -153,7 +156,7 @@ func (g *Gateway) setWeights(ctx context.Context, r fairway.Route, ask bool) err
 	before := s.weights
 	s.weights = maps.Clone(r.Weights)
 	g.publish(g.table.Load().with(s), nil)
-	g.o.Logger.Info("weights changed", "namespace", r.Namespace, "service", r.Service, "before", inForce(before), "weights", r.Weights.String())
+	g.o.Logger.Info("weights changed", "namespace", r.Namespace, "service", r.Service, "before", inForce(before), "weights", inForce(s.weights))
 	return nil
 }
 

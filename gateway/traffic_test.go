@@ -421,3 +421,21 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 }
+
+// A service whose first release was taken back has no released version again.
+func TestNilWeightsTakeTheSplitAway(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, gateway.Options{})
+	ctx := t.Context()
+	r := fairway.Route{Namespace: "staging", Service: "carts", Weights: fairway.Full(fairway.Blue)}
+	if err := g.Restore(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	r.Weights = nil
+	if err := g.SetWeights(ctx, r); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok, err := g.Route(ctx, "staging", "carts"); ok || err != nil {
+		t.Errorf("the split is %s, %v; want none", got.Weights, err)
+	}
+}
