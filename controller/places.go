@@ -224,9 +224,11 @@ func (p *places) apply(ctx context.Context, project fairway.ProjectName, v fairw
 }
 
 // changed follows an instance's readiness: what is not ready gets no traffic.
+// An instance that was started again may have another address.
 func (p *places) changed(i fairway.Instance) {
 	p.mu.Lock()
 	o, ok := p.run[i.ID]
+	moved := ok && i.Ready && i.Address != o.instance.Address
 	if ok {
 		o.instance = i
 		p.run[i.ID] = o
@@ -235,10 +237,22 @@ func (p *places) changed(i fairway.Instance) {
 	if !ok || p.c.ctx.Err() != nil {
 		return
 	}
-	p.c.Traffic.SetReady(i.Place, i.ID, i.Ready)
 	if !i.Ready {
 		p.c.Logger.Warn("a version is not ready", "place", i.Place.String(), "version", i.Artifact.Tag, "reason", i.Reason)
 	}
+	if !moved {
+		p.c.Traffic.SetReady(i.Place, i.ID, i.Ready)
+		return
+	}
+	p.wg.Go(func() {
+		if err := p.c.Traffic.Attach(p.c.ctx, backend(o)); err != nil {
+			p.c.Logger.Error("a version that has moved cannot be reached", "place", i.Place.String(), "error", err)
+			return
+		}
+		if err := p.track(p.c.ctx, i, o.run); err != nil {
+			p.c.Logger.Warn("a version that has moved is not scraped", "place", i.Place.String(), "error", err)
+		}
+	})
 }
 
 func (p *places) stop() {

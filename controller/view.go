@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -112,6 +113,7 @@ func (v *View) apply(d sequence.Decision) {
 		v.rows[e.ID] = &e
 		delete(v.texts, e.ID)
 	}
+	delete(v.texts, d.Delivery) // the decision's reason is newer
 	v.addEventsLocked(d.Events)
 	v.wake()
 }
@@ -301,4 +303,28 @@ func (f EventFilter) matches(e Stored) bool {
 		return false
 	}
 	return (f.Project == "" || d.Project == f.Project) && (f.Service == "" || d.Service == f.Service)
+}
+
+// CountKey is what deliveries are counted by.
+type CountKey struct {
+	Project fairway.ProjectName
+	Status  fairway.DeliveryStatus
+}
+
+// Counts returns how many deliveries there are.
+func (v *View) Counts() map[CountKey]int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	n := map[CountKey]int{}
+	for _, d := range v.rows {
+		n[CountKey{d.Project, d.Status}]++
+	}
+	return n
+}
+
+// Progress returns the present texts of deliveries under way.
+func (v *View) Progress() map[fairway.DeliveryID]string {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return maps.Clone(v.texts)
 }

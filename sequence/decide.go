@@ -35,6 +35,9 @@ func Decide(s *State, in Input, now time.Time) Decision {
 		d.onboard(*in.Onboard)
 	case in.Command != nil:
 		d.command(*in.Command)
+	case in.Foreign != nil:
+		d.say("", "an event of type %s from %s was stored; it starts nothing", in.Foreign.Type, in.Foreign.Source)
+		d.events, d.changed = append(d.events, *in.Foreign), true
 	case in.Result != nil:
 		d.result(*in.Result)
 	case in.Timer != nil:

@@ -18,9 +18,11 @@ type Input struct {
 	Artifact *Artifact `json:"artifact,omitempty"`
 	Onboard  *Onboard  `json:"onboard,omitempty"`
 	Command  *Command  `json:"command,omitempty"`
-	Result   *Result   `json:"result,omitempty"`
-	Timer    *Timer    `json:"timer,omitempty"`
-	Restart  *Restart  `json:"restart,omitempty"`
+	// Foreign is an event that decides nothing; it is stored and shown.
+	Foreign *fairway.Event `json:"foreign,omitempty"`
+	Result  *Result        `json:"result,omitempty"`
+	Timer   *Timer         `json:"timer,omitempty"`
+	Restart *Restart       `json:"restart,omitempty"`
 }
 
 // Artifact asks for a delivery.

@@ -1,0 +1,243 @@
+package project
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/git"
+	"github.com/fairwaycd/fairway/shipyard"
+)
+
+const (
+	mainBranch   = "main"
+	shipyardFile = "shipyard.yaml"
+)
+
+// Options are the keeper's collaborators.
+type Options struct {
+	Git    *git.Store
+	Domain string // of the gateway, e.g. localhost
+	Logger *slog.Logger
+	Now    func() time.Time
+}
+
+// Keeper keeps projects and services. It is safe for concurrent use.
+type Keeper struct {
+	Options
+	create sync.Mutex // one project or service is added at a time, since names are checked across projects
+	plans  planCache
+}
+
+// New returns a keeper over the repositories.
+func New(o Options) *Keeper {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Keeper{Options: o, plans: planCache{by: map[planKey]planEntry{}}}
+}
+
+// Info is a project as it stands in its repository.
+type Info struct {
+	Name     fairway.ProjectName
+	Shipyard fairway.Shipyard
+	Services []fairway.ServiceName
+	Commit   string // of main
+}
+
+// Create makes a project from a shipyard document. Doing it again with the
+// same document changes nothing; another document under the name is refused.
+func (k *Keeper) Create(ctx context.Context, actor string, name fairway.ProjectName, file string, doc []byte, dryRun bool) (Info, error) {
+	if file == "" {
+		file = shipyardFile
+	}
+	if err := name.Validate(); err != nil {
+		return Info{}, err
+	}
+	y, err := shipyard.Parse(file, doc)
+	if err != nil {
+		return Info{}, err
+	}
+	if y.Registry == "" {
+		y.Registry = string(name)
+	}
+	k.create.Lock()
+	defer k.create.Unlock()
+	if err := k.registryIsFree(ctx, name, y.Registry); err != nil {
+		return Info{}, err
+	}
+	if dryRun {
+		return Info{Name: name, Shipyard: y}, nil
+	}
+	branches := map[string]map[string][]byte{mainBranch: {shipyardFile: doc}}
+	for _, s := range y.Stages {
+		branches[string(s.Name)] = chartInit(name, s, k.Domain)
+	}
+	if err := k.Git.Create(ctx, name, branches, k.info(actor, "Create project "+string(name))); err != nil {
+		return Info{}, err
+	}
+	return k.Project(ctx, name)
+}
+
+func (k *Keeper) info(actor, message string) git.CommitInfo {
+	if actor == "" {
+		actor = "Fairway"
+	}
+	return git.CommitInfo{Message: message, Author: actor, When: k.Now()}
+}
+
+// registryIsFree refuses a second project with the same registry path: a
+// pushed image would belong to both.
+func (k *Keeper) registryIsFree(ctx context.Context, name fairway.ProjectName, registry string) error {
+	all, err := k.Projects(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if p.Name != name && p.Shipyard.Registry == registry {
+			return fairway.Invalid("registry", registry, "is the registry of project "+string(p.Name)+" too", "choose another path, such as "+string(name))
+		}
+	}
+	return nil
+}
+
+// Projects lists all projects by name.
+func (k *Keeper) Projects(ctx context.Context) ([]Info, error) {
+	names, err := k.Git.Projects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Info, 0, len(names))
+	for _, n := range names {
+		p, err := k.Project(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// Project returns one project; KindNotFound lists those that exist.
+func (k *Keeper) Project(ctx context.Context, name fairway.ProjectName) (Info, error) {
+	ok, err := k.Git.Exists(ctx, name)
+	if err != nil {
+		return Info{}, err
+	}
+	if !ok {
+		return Info{}, k.noProject(ctx, name)
+	}
+	y, commit, err := k.shipyardOf(ctx, name)
+	if err != nil {
+		return Info{}, err
+	}
+	p := Info{Name: name, Shipyard: y, Commit: commit}
+	for _, s := range y.Stages {
+		t, err := k.tree(ctx, name, string(s.Name))
+		if err != nil {
+			return Info{}, err
+		}
+		for _, sv := range t.services {
+			if !slices.Contains(p.Services, sv) {
+				p.Services = append(p.Services, sv)
+			}
+		}
+	}
+	slices.Sort(p.Services)
+	return p, nil
+}
+
+func (k *Keeper) noProject(ctx context.Context, name fairway.ProjectName) error {
+	names, err := k.Git.Projects(ctx)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return fairway.Errorf(fairway.KindNotFound, "there is no project %s, and no other; make it with: fairway create project %s --shipyard shipyard.yaml", name, name)
+	}
+	texts := make([]string, len(names))
+	for i, n := range names {
+		texts[i] = string(n)
+	}
+	return fairway.Errorf(fairway.KindNotFound, "there is no project %s; there are: %s", name, strings.Join(texts, ", "))
+}
+
+func (k *Keeper) shipyardOf(ctx context.Context, name fairway.ProjectName) (fairway.Shipyard, string, error) {
+	snap, err := k.Git.Read(ctx, name, mainBranch)
+	if err != nil {
+		return fairway.Shipyard{}, "", err
+	}
+	doc, ok, err := snap.File(shipyardFile)
+	if err != nil {
+		return fairway.Shipyard{}, "", err
+	}
+	if !ok {
+		return fairway.Shipyard{}, "", fairway.Errorf(fairway.KindInvalid, "branch main of project %s has no %s", name, shipyardFile)
+	}
+	y, err := shipyard.Parse(shipyardFile, doc)
+	if y.Registry == "" {
+		y.Registry = string(name)
+	}
+	return y, snap.Commit, err
+}
+
+// Owner returns the project and service that an image of Fairway's registry
+// belongs to: repository REGISTRY/SERVICE, as the project's shipyard says. ok
+// is false when nobody wants the tag.
+func (k *Keeper) Owner(ctx context.Context, repository, tag string) (p fairway.ProjectName, s fairway.ServiceName, ok bool, err error) {
+	dir, name := path.Split(repository)
+	all, err := k.Projects(ctx)
+	if err != nil {
+		return "", "", false, err
+	}
+	for _, info := range all {
+		if info.Shipyard.Registry == strings.TrimSuffix(dir, "/") && slices.Contains(info.Services, fairway.ServiceName(name)) {
+			return info.Name, fairway.ServiceName(name), wanted(info.Shipyard, tag), nil
+		}
+	}
+	return "", "", false, nil
+}
+
+// wanted reports whether the shipyard's patterns take the tag; by default all
+// but latest, which moves.
+func wanted(y fairway.Shipyard, tag string) bool {
+	if len(y.Tags) == 0 {
+		return tag != "latest"
+	}
+	return slices.ContainsFunc(y.Tags, func(pattern string) bool {
+		ok, err := path.Match(pattern, tag)
+		return err == nil && ok
+	})
+}
+
+func unknownService(p fairway.ProjectName, s fairway.ServiceName, have []fairway.ServiceName) error {
+	texts := make([]string, len(have))
+	for i, n := range have {
+		texts[i] = string(n)
+	}
+	there := "it has none"
+	if len(texts) > 0 {
+		there = "it has: " + strings.Join(texts, ", ")
+	}
+	return fairway.Errorf(fairway.KindNotFound, "project %s has no service %s; %s; add it with: fairway onboard service %s --project %s --values FILE", p, s, there, s, p)
+}
+
+func unknownStage(p fairway.ProjectName, s fairway.StageName, y fairway.Shipyard) error {
+	return fairway.Errorf(fairway.KindNotFound, "project %s has no stage %s; it has: %s", p, s, y.StageNames())
+}
+
+// changeFailed adds which stage a change was for.
+func changeFailed(stage fairway.StageName, err error) error {
+	return fmt.Errorf("stage %s: %w", stage, err)
+}
+
+// UnknownService says that the project lacks the service, and what it has.
+func UnknownService(i Info, s fairway.ServiceName) error {
+	return unknownService(i.Name, s, i.Services)
+}

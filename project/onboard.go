@@ -1,0 +1,227 @@
+package project
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/chart"
+	"github.com/fairwaycd/fairway/git"
+	"github.com/fairwaycd/fairway/helm"
+	"github.com/fairwaycd/fairway/quality"
+	"github.com/fairwaycd/fairway/testrun"
+)
+
+// Onboard asks for a service.
+type Onboard struct {
+	Project    fairway.ProjectName
+	Service    fairway.ServiceName // empty: as the values say
+	Values     []byte
+	ValuesFile string
+	Deployment []byte
+	KService   []byte
+	Resources  map[string][]byte
+	DryRun     bool
+}
+
+// Onboarded says what onboarding did.
+type Onboarded struct {
+	Service  fairway.ServiceName
+	Stages   []fairway.StageName
+	Warnings []string
+	Files    []string
+	Commit   string           // of the first stage's branch
+	Artifact fairway.Artifact // that the values name; zero when they name none
+}
+
+// Onboard adds a service to every stage's branch: validated and rendered for
+// each of them before the first is changed. Doing it again changes nothing.
+func (k *Keeper) Onboard(ctx context.Context, actor string, r Onboard) (Onboarded, error) {
+	if r.ValuesFile == "" {
+		r.ValuesFile = "values.yaml"
+	}
+	v, err := chart.ParseValues(r.ValuesFile, r.Values)
+	if err != nil {
+		return Onboarded{}, err
+	}
+	if r.Service != "" && r.Service != v.Service {
+		return Onboarded{}, fairway.InFile(r.ValuesFile, fairway.Invalid("service.name", string(v.Service), "is not "+string(r.Service)+", which the command names", "make both the same"))
+	}
+	if err := checkResources(v.Service, r.Resources); err != nil {
+		return Onboarded{}, err
+	}
+	k.create.Lock()
+	defer k.create.Unlock()
+	p, err := k.Project(ctx, r.Project)
+	if err != nil {
+		return Onboarded{}, err
+	}
+	if err := k.placeIsFree(ctx, p, v.Service); err != nil {
+		return Onboarded{}, err
+	}
+	out := Onboarded{Service: v.Service, Artifact: v.Artifact}
+	commits := map[string]git.CommitRequest{}
+	for _, stage := range p.Shipyard.Stages {
+		changes, warnings, err := k.onboardStage(ctx, p, forService(stage, v.Strategy), v, r)
+		if err != nil {
+			return Onboarded{}, changeFailed(stage.Name, err)
+		}
+		out.Stages = append(out.Stages, stage.Name)
+		for _, w := range warnings {
+			if !slices.Contains(out.Warnings, w) {
+				out.Warnings = append(out.Warnings, w)
+			}
+		}
+		for _, f := range slices.Sorted(maps.Keys(changes)) {
+			out.Files = append(out.Files, string(stage.Name)+":"+f)
+		}
+		commits[string(stage.Name)] = git.CommitRequest{
+			Info: k.info(actor, "Onboard service "+string(v.Service)),
+			Edit: func(*git.Snapshot) (map[string][]byte, error) { return changes, nil },
+		}
+	}
+	if r.DryRun {
+		return out, nil
+	}
+	done, err := k.Git.CommitAll(ctx, p.Name, commits)
+	if err != nil {
+		return Onboarded{}, err
+	}
+	out.Commit = done[string(p.Shipyard.Stages[0].Name)].Hash
+	return out, nil
+}
+
+// onboardStage returns the changes of one stage's branch, after rendering
+// what they lead to.
+func (k *Keeper) onboardStage(ctx context.Context, p Info, stage fairway.Stage, v chart.Values, r Onboard) (map[string][]byte, []string, error) {
+	t, err := k.tree(ctx, p.Name, string(stage.Name))
+	if err != nil {
+		return nil, nil, err
+	}
+	changes, warnings, err := chart.Onboard(t.files, chart.OnboardRequest{
+		Project: p.Name, Stage: stage, Domain: k.Domain, Values: r.Values, ValuesName: r.ValuesFile,
+		Deployment: r.Deployment, Service: r.KService, Resources: r.Resources,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	after := maps.Clone(t.files)
+	for name, body := range changes {
+		after[name] = body
+	}
+	return changes, warnings, renderAll(ctx, p.Name, stage, v.Service, after)
+}
+
+// renderAll renders every colour of the service, to refuse what cannot be.
+func renderAll(ctx context.Context, p fairway.ProjectName, stage fairway.Stage, s fairway.ServiceName, files map[string][]byte) error {
+	only := map[string][]byte{}
+	for name, body := range files {
+		if strings.HasPrefix(name, chartDir+"/") {
+			only[name] = body
+		}
+	}
+	for _, c := range stage.Colours() {
+		_, err := helm.Render(ctx, only, helm.Release{
+			Project: p, Stage: stage.Name, Namespace: stage.Namespace, Service: s, Colour: c,
+			Artifact: fairway.Artifact{Image: "example/" + string(s), Tag: "0"},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placeIsFree refuses a service whose name and namespaces another project has:
+// both would be one place.
+func (k *Keeper) placeIsFree(ctx context.Context, p Info, s fairway.ServiceName) error {
+	all, err := k.Projects(ctx)
+	if err != nil {
+		return err
+	}
+	for _, other := range all {
+		if other.Name == p.Name || !slices.Contains(other.Services, s) {
+			continue
+		}
+		for _, theirs := range other.Shipyard.Stages {
+			for _, ours := range p.Shipyard.Stages {
+				ns := ours.WithDefaults().Namespace
+				if ns == theirs.WithDefaults().Namespace {
+					return fairway.Invalid("namespace", string(ns), "holds a service "+string(s)+" of project "+string(other.Name)+" already",
+						"give stage "+string(ours.Name)+" a namespace of its own in the shipyard, such as namespace: "+string(p.Name)+"-"+string(ours.Name))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// AddResources replaces files of a service in the stages' branches; no stages
+// means all.
+func (k *Keeper) AddResources(ctx context.Context, actor string, p fairway.ProjectName, s fairway.ServiceName, stages []fairway.StageName, files map[string][]byte, dryRun bool) ([]fairway.StageName, []string, error) {
+	if len(files) == 0 {
+		return nil, nil, fairway.Invalid("files", "", "are none", "name a file or directory below perfspec, tests or jmeter")
+	}
+	if err := checkResources(s, files); err != nil {
+		return nil, nil, err
+	}
+	info, err := k.Project(ctx, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !slices.Contains(info.Services, s) {
+		return nil, nil, unknownService(p, s, info.Services)
+	}
+	if len(stages) == 0 {
+		for _, st := range info.Shipyard.Stages {
+			stages = append(stages, st.Name)
+		}
+	}
+	placed, err := chart.Resources(s, files)
+	if err != nil {
+		return nil, nil, err
+	}
+	commits := map[string]git.CommitRequest{}
+	for _, st := range stages {
+		if _, _, ok := info.Shipyard.Stage(st); !ok {
+			return nil, nil, unknownStage(p, st, info.Shipyard)
+		}
+		commits[string(st)] = git.CommitRequest{
+			Info: k.info(actor, "Change resources of "+string(s)),
+			Edit: func(*git.Snapshot) (map[string][]byte, error) { return placed, nil },
+		}
+	}
+	names := slices.Sorted(maps.Keys(placed))
+	if dryRun {
+		return stages, names, nil
+	}
+	_, err = k.Git.CommitAll(ctx, p, commits)
+	return stages, names, err
+}
+
+// checkResources parses what Fairway will have to understand later.
+func checkResources(s fairway.ServiceName, files map[string][]byte) error {
+	var problems []fairway.Problem
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		var err error
+		switch name {
+		case "perfspec/perfspec.json":
+			_, err = quality.ParsePerfspec(name, files[name])
+		case testrun.FunctionalFile:
+			_, err = testrun.ParseFunctional(name, files[name])
+		case testrun.PerformanceFile:
+			_, err = testrun.ParsePerformance(name, files[name])
+		}
+		if err == nil {
+			continue
+		}
+		if ps := fairway.Problems(err); len(ps) > 0 {
+			problems = append(problems, ps...)
+			continue
+		}
+		return err
+	}
+	return fairway.InvalidAll(problems)
+}
