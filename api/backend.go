@@ -28,6 +28,7 @@ type Backend interface {
 	Command(ctx context.Context, r Command) (fairway.Delivery, error)
 
 	Services(ctx context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error)
+	// Deliveries lists the newest first.
 	Deliveries(ctx context.Context, f DeliveryFilter) ([]fairway.Delivery, error)
 	// Delivery finds a delivery by its id or the beginning of it.
 	Delivery(ctx context.Context, id string) (fairway.Delivery, error)
@@ -36,13 +37,20 @@ type Backend interface {
 	// TestReport returns a report by the name that tests-finished gives in
 	// detail.report.
 	TestReport(ctx context.Context, id string) (fairway.TestReport, error)
+	// Events lists by rising Seq. A limit takes the newest, or, with After,
+	// the oldest after it, so that a long list can be read in pages.
 	Events(ctx context.Context, f EventFilter) ([]StoredEvent, error)
 	Targets(ctx context.Context) ([]TargetState, error)
 	Routes(ctx context.Context) ([]RouteState, error)
-	// Logs copies the output of the delivery's processes to w.
+	// Logs copies the output of the delivery's processes to w, oldest first;
+	// with follow it goes on until they have ended or ctx does.
 	Logs(ctx context.Context, id string, w io.Writer, follow bool) error
 	// Watch calls f after every change, with what is new; it returns when ctx
-	// ends or f returns an error.
+	// ends, with its error, or when f returns an error, with that. The first
+	// call comes at once, without events: from then on no event is missed, so
+	// that what is read within or after that call and what Watch brings have
+	// no gap between them. f may ask the Backend. While f runs, what is new
+	// is gathered for the next call. Events come by rising Seq.
 	Watch(ctx context.Context, f func(Change) error) error
 	Status(ctx context.Context) (Status, error)
 }
@@ -126,7 +134,8 @@ type Command struct {
 	Reason   string `json:"reason"`
 }
 
-// DeliveryFilter selects deliveries; empty fields select all.
+// DeliveryFilter selects deliveries; empty fields select all. Open selects
+// those that have not ended.
 type DeliveryFilter struct {
 	Project fairway.ProjectName
 	Service fairway.ServiceName

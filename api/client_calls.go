@@ -1,0 +1,142 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/fairwaycd/fairway"
+)
+
+// CreateProject implements [Backend].
+func (c *Client) CreateProject(ctx context.Context, r CreateProject) (Project, error) {
+	return ask[Project](ctx, c, call{method: http.MethodPost, path: []string{"projects"}, body: r})
+}
+
+// Projects implements [Backend].
+func (c *Client) Projects(ctx context.Context) ([]Project, error) {
+	return getList[Project](ctx, c, nil, "projects")
+}
+
+// Project implements [Backend].
+func (c *Client) Project(ctx context.Context, p fairway.ProjectName) (Project, error) {
+	return get[Project](ctx, c, nil, "projects", string(p))
+}
+
+// OnboardService implements [Backend].
+func (c *Client) OnboardService(ctx context.Context, r OnboardService) (Onboarded, error) {
+	return ask[Onboarded](ctx, c, call{method: http.MethodPost, path: []string{"projects", string(r.Project), "services"}, body: r})
+}
+
+// AddResources implements [Backend].
+func (c *Client) AddResources(ctx context.Context, r AddResources) (Added, error) {
+	return ask[Added](ctx, c, call{method: http.MethodPut, path: []string{"projects", string(r.Project), "services", string(r.Service), "resources"}, body: r})
+}
+
+// SendArtifact implements [Backend].
+func (c *Client) SendArtifact(ctx context.Context, r SendArtifact) (Accepted, error) {
+	return ask[Accepted](ctx, c, call{method: http.MethodPost, path: []string{"projects", string(r.Project), "services", string(r.Service), "artifacts"}, body: r})
+}
+
+// SendEvents implements [Backend].
+func (c *Client) SendEvents(ctx context.Context, events []fairway.Event) ([]Accepted, error) {
+	if events == nil {
+		events = []fairway.Event{}
+	}
+	l, err := ask[list[Accepted]](ctx, c, call{method: http.MethodPost, path: []string{"events"}, body: events, kind: "application/cloudevents-batch+json"})
+	return l.Items, err
+}
+
+// Command implements [Backend].
+func (c *Client) Command(ctx context.Context, r Command) (fairway.Delivery, error) {
+	return ask[fairway.Delivery](ctx, c, call{method: http.MethodPost, path: []string{"deliveries", r.Delivery, "commands"}, body: r})
+}
+
+// Services implements [Backend].
+func (c *Client) Services(ctx context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error) {
+	return getList[fairway.ServiceView](ctx, c, filled("project", string(p)), "services")
+}
+
+// Deliveries implements [Backend].
+func (c *Client) Deliveries(ctx context.Context, f DeliveryFilter) ([]fairway.Delivery, error) {
+	q := filled("project", string(f.Project), "service", string(f.Service), "status", string(f.Status))
+	if f.Open {
+		q.Set("open", "true")
+	}
+	if f.Limit != 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	return getList[fairway.Delivery](ctx, c, q, "deliveries")
+}
+
+// Delivery implements [Backend].
+func (c *Client) Delivery(ctx context.Context, id string) (fairway.Delivery, error) {
+	return get[fairway.Delivery](ctx, c, nil, "deliveries", id)
+}
+
+// DeliveryEvents implements [Backend].
+func (c *Client) DeliveryEvents(ctx context.Context, id string) ([]fairway.Event, error) {
+	return getList[fairway.Event](ctx, c, nil, "deliveries", id, "events")
+}
+
+// Evaluation implements [Backend].
+func (c *Client) Evaluation(ctx context.Context, id string) (fairway.Evaluation, error) {
+	e, err := get[fairway.Evaluation](ctx, c, nil, "evaluations", id)
+	if err != nil {
+		return e, err
+	}
+	// JSON carries a sample's text, which can be NaN, and not its value.
+	for i := range e.IndicatorResults {
+		samples := e.IndicatorResults[i].Samples
+		for j := range samples {
+			if samples[j].Value, err = strconv.ParseFloat(samples[j].Text, 64); err != nil {
+				return fairway.Evaluation{}, fairway.Errorf(fairway.KindInternal, "evaluation %s has a sample that is no number: %w", id, err)
+			}
+		}
+	}
+	return e, nil
+}
+
+// TestReport implements [Backend].
+func (c *Client) TestReport(ctx context.Context, id string) (fairway.TestReport, error) {
+	return get[fairway.TestReport](ctx, c, nil, "reports", id)
+}
+
+// Events implements [Backend].
+func (c *Client) Events(ctx context.Context, f EventFilter) ([]StoredEvent, error) {
+	q := filled("project", string(f.Project), "service", string(f.Service), "delivery", string(f.Delivery), "type", f.Type)
+	if f.After != 0 {
+		q.Set("after", strconv.FormatUint(f.After, 10))
+	}
+	if f.Limit != 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	return getList[StoredEvent](ctx, c, q, "events")
+}
+
+// Targets implements [Backend].
+func (c *Client) Targets(ctx context.Context) ([]TargetState, error) {
+	return getList[TargetState](ctx, c, nil, "targets")
+}
+
+// Routes implements [Backend].
+func (c *Client) Routes(ctx context.Context) ([]RouteState, error) {
+	return getList[RouteState](ctx, c, nil, "routes")
+}
+
+// Status implements [Backend].
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	return get[Status](ctx, c, nil, "status")
+}
+
+// filled makes a query of pairs of name and value, leaving out empty values.
+func filled(pairs ...string) url.Values {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return q
+}
