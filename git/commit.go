@@ -69,6 +69,9 @@ func (s *Store) CommitAll(ctx context.Context, project fairway.ProjectName, q ma
 		if err := one.Info.validate(); err != nil {
 			return nil, err
 		}
+		if strings.ContainsAny(one.Key, "\n\r\x00") {
+			return nil, fairway.Invalid("key", one.Key, "has a line break", "use a key of one line")
+		}
 	}
 	w := &work{requests: q, done: make(chan struct{})}
 	if err := r.submit(ctx, w); err != nil {
@@ -127,56 +130,30 @@ func (w *work) finish(err error) {
 	close(w.done)
 }
 
-// submit queues the work. Whoever gets the lock first does all that waits.
+// submit queues the work and waits for it. Whoever gets the lock first does
+// all that waits, as much as one batch holds.
 func (r *repo) submit(ctx context.Context, w *work) error {
 	r.queueMu.Lock()
 	r.queue = append(r.queue, w)
 	r.queueMu.Unlock()
-	select {
-	case <-w.done:
-		return nil
-	case r.lock <- struct{}{}:
-		r.drain(ctx)
-		select {
-		case <-w.done:
-			return nil
-		default: // more was queued than one batch holds
-			return r.await(ctx, w)
-		}
-	case <-ctx.Done():
-	case <-r.closed:
-	}
-	if !r.withdraw(w) {
-		<-w.done // somebody is at it
-		return nil
-	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("wait for the repository of project %s: %w", r.project, context.Cause(ctx))
-	}
-	return errClosed
-}
-
-// await drains the queue until the work is done.
-func (r *repo) await(ctx context.Context, w *work) error {
 	for {
+		var gaveUp error
 		select {
 		case <-w.done:
 			return nil
 		case r.lock <- struct{}{}:
 			r.drain(ctx)
+			continue
 		case <-ctx.Done():
-			if r.withdraw(w) {
-				return fmt.Errorf("wait for the repository of project %s: %w", r.project, context.Cause(ctx))
-			}
-			<-w.done
-			return nil
+			gaveUp = fmt.Errorf("wait for the repository of project %s: %w", r.project, context.Cause(ctx))
 		case <-r.closed:
-			if r.withdraw(w) {
-				return errClosed
-			}
-			<-w.done
-			return nil
+			gaveUp = errClosed
 		}
+		if r.withdraw(w) {
+			return gaveUp
+		}
+		<-w.done // somebody is at it
+		return nil
 	}
 }
 

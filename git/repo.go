@@ -196,6 +196,9 @@ func (r *repo) storeObjects(v *overlay) error {
 		return err
 	}
 	r.addPack(p)
+	for h, o := range v.added {
+		r.store.cache.put(h, o) // the next commit begins with them
+	}
 	return nil
 }
 
