@@ -135,7 +135,7 @@ type Command struct {
 }
 
 // DeliveryFilter selects deliveries; empty fields select all. Open selects
-// those that have not ended.
+// those that have not ended. A Limit of 0 leaves the bound to the Backend.
 type DeliveryFilter struct {
 	Project fairway.ProjectName
 	Service fairway.ServiceName
@@ -144,7 +144,8 @@ type DeliveryFilter struct {
 	Limit   int
 }
 
-// EventFilter selects events; empty fields select all.
+// EventFilter selects events; empty fields select all. A Limit of 0 leaves the
+// bound to the Backend.
 type EventFilter struct {
 	Project  fairway.ProjectName
 	Service  fairway.ServiceName

@@ -206,11 +206,16 @@ func (c *Client) read(resp *http.Response, v any) error {
 		var syntax *json.SyntaxError
 		var kind *json.UnmarshalTypeError
 		if errors.As(err, &syntax) || errors.As(err, &kind) {
-			return fairway.Errorf(fairway.KindInternal, "the answer of %s is not understood; client and server may be of different versions: %w", c.o.URL, err)
+			return c.misread(err)
 		}
 		return err
 	}
 	return nil
+}
+
+// misread says that an answer does not have the form that this client knows.
+func (c *Client) misread(err error) error {
+	return &fairway.Error{Kind: fairway.KindInternal, Message: "the answer of " + c.o.URL + " is not understood; client and server may be of different versions", Cause: err}
 }
 
 // stranger says that something else than Fairway answered.

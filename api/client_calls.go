@@ -91,7 +91,7 @@ func (c *Client) Evaluation(ctx context.Context, id string) (fairway.Evaluation,
 		samples := e.IndicatorResults[i].Samples
 		for j := range samples {
 			if samples[j].Value, err = strconv.ParseFloat(samples[j].Text, 64); err != nil {
-				return fairway.Evaluation{}, fairway.Errorf(fairway.KindInternal, "evaluation %s has a sample that is no number: %w", id, err)
+				return fairway.Evaluation{}, c.misread(err)
 			}
 		}
 	}

@@ -73,7 +73,7 @@ func (c *Client) Watch(ctx context.Context, f func(Change) error) error {
 	w := &watcher{c: c, f: f}
 	wait, since := firstWait, time.Now()
 	for {
-		heard := w.heard
+		heard, began := w.heard, time.Now()
 		err := w.once(ctx)
 		switch {
 		case w.stopped != nil:
@@ -83,9 +83,12 @@ func (c *Client) Watch(ctx context.Context, f func(Change) error) error {
 		case w.heard == 0 || final(err):
 			return err
 		case w.heard > heard:
-			wait, since = firstWait, time.Now()
+			since = time.Now()
 		case time.Since(since) > giveUpAfter:
 			return err
+		}
+		if time.Since(began) > longestWait {
+			wait = firstWait // a server that drops everybody at once is not hurried
 		}
 		select {
 		case <-ctx.Done():
@@ -111,7 +114,7 @@ type watcher struct {
 	f       func(Change) error
 	last    string // id of the last event that f saw
 	heard   int    // messages so far
-	stopped error  // what f returned
+	stopped error  // what ended it for good, such as f's error
 }
 
 // once follows one connection to its end and says why it ended.
@@ -163,7 +166,8 @@ func (w *watcher) deliver(m message) error {
 	}
 	var c Change
 	if err := json.Unmarshal(m.data, &c); err != nil {
-		return fairway.Errorf(fairway.KindInternal, "a change from %s is not understood; client and server may be of different versions: %w", w.c.o.URL, err)
+		w.stopped = w.c.misread(err) // it would come again
+		return w.stopped
 	}
 	if w.stopped = w.f(c); w.stopped != nil {
 		return w.stopped

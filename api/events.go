@@ -1,7 +1,7 @@
 package api
 
 import (
-	"errors"
+	"io"
 	"net/http"
 
 	"github.com/fairwaycd/fairway"
@@ -29,12 +29,12 @@ func (s *server) listEvents(w http.ResponseWriter, r *http.Request) error {
 
 // sendEvents answers 202 once the events are stored, never before.
 func (s *server) sendEvents(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, s.o.MaxBody)
+	body := &tracked{ReadCloser: http.MaxBytesReader(w, r.Body, s.o.MaxBody)}
+	r.Body = body
 	es, err := s.o.ReadEvents(r, s.o.MaxBody)
-	var big *http.MaxBytesError
 	switch {
-	case errors.As(err, &big):
-		return bodyError(err)
+	case err != nil && body.err != nil:
+		return bodyError(body.err)
 	case err != nil && fairway.KindOf(err) == fairway.KindInvalid:
 		return withStatus(http.StatusBadRequest, err)
 	case err != nil:
@@ -42,4 +42,20 @@ func (s *server) sendEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	done, err := s.b.SendEvents(r.Context(), es)
 	return answerList(w, http.StatusAccepted, done, err)
+}
+
+// tracked remembers why a body could not be read, whatever its reader makes
+// of it.
+type tracked struct {
+	io.ReadCloser
+	err error
+}
+
+// Read implements io.Reader.
+func (t *tracked) Read(b []byte) (int, error) {
+	n, err := t.ReadCloser.Read(b)
+	if err != nil && err != io.EOF {
+		t.err = err
+	}
+	return n, err
 }
