@@ -11,11 +11,8 @@ import (
 // blue/green stage [fairway.Single] returns the image that the service was
 // onboarded with.
 func Image(files map[string][]byte, s fairway.ServiceName, c fairway.Colour) (a fairway.Artifact, ok bool, err error) {
-	root, err := parse(ValuesFile, files[ValuesFile])
+	root, err := service(files[ValuesFile], s)
 	if err != nil {
-		return a, false, err
-	}
-	if err := known(root, s); err != nil {
 		return a, false, err
 	}
 	values := get(root, ColourKey(s, c))
@@ -43,11 +40,8 @@ func SetImage(files map[string][]byte, s fairway.ServiceName, c fairway.Colour, 
 		return nil, err
 	}
 	data := files[ValuesFile]
-	root, err := parse(ValuesFile, data)
+	root, err := service(data, s)
 	if err != nil {
-		return nil, err
-	}
-	if err := known(root, s); err != nil {
 		return nil, err
 	}
 	key := ColourKey(s, c)
@@ -58,10 +52,10 @@ func SetImage(files map[string][]byte, s fairway.ServiceName, c fairway.Colour, 
 		return nil, fairway.Errorf(fairway.KindRefused, "service %s has two colours in this stage; say which one gets %s", s, a)
 	}
 	var out []byte
-	if out, err = setText(ValuesFile, data, a.Image, key, "image", "repository"); err != nil {
+	if out, err = setText(data, s, a.Image, key, "image", "repository"); err != nil {
 		return nil, err
 	}
-	if out, err = setText(ValuesFile, out, a.Tag, key, "image", "tag"); err != nil {
+	if out, err = setText(out, s, a.Tag, key, "image", "tag"); err != nil {
 		return nil, err
 	}
 	if bytes.Equal(out, data) {

@@ -2,6 +2,8 @@ package chart
 
 import (
 	"go.yaml.in/yaml/v3"
+
+	"github.com/fairwaycd/fairway"
 )
 
 // normal returns the values as they are written into the branch: every key
@@ -100,22 +102,24 @@ func flat(n *yaml.Node) bool {
 }
 
 // quoteTexts quotes what must stay the text that it was written as: the image
-// and its tag, and the environment.
-func quoteTexts(root *yaml.Node) {
-	quote(get(root, "image", "repository"))
-	quote(get(root, "image", "tag"))
-	env := get(root, "env")
-	if env == nil {
-		return
-	}
-	for i, n := range env.Content {
-		switch {
-		case env.Kind == yaml.MappingNode && i%2 == 1:
-			quote(n)
-		case env.Kind == yaml.SequenceNode:
-			quote(get(n, "value"))
+// and its tag, and the environment. It reports whether that changed anything.
+func quoteTexts(root *yaml.Node) bool {
+	texts := []*yaml.Node{get(root, "image", "repository"), get(root, "image", "tag")}
+	if env := get(root, "env"); env != nil {
+		for i, n := range env.Content {
+			switch {
+			case env.Kind == yaml.MappingNode && i%2 == 1:
+				texts = append(texts, n)
+			case env.Kind == yaml.SequenceNode:
+				texts = append(texts, get(n, "value"))
+			}
 		}
 	}
+	changed := false
+	for _, n := range texts {
+		changed = quote(n) || changed
+	}
+	return changed
 }
 
 // blankImage returns the values with no image named: those of a colour that
@@ -127,16 +131,22 @@ func blankImage(root *yaml.Node) *yaml.Node {
 	return root
 }
 
-// QuoteTexts returns the branch's values.yaml with image tags and environment
-// of every service as text, however they are written: a tag 1.0 that somebody
-// edited into the file must not be rendered as 1.
-func QuoteTexts(values []byte) ([]byte, error) {
+// ForRendering returns the branch's values.yaml with image tags and
+// environment of every service as text, however they are written: a tag 1.0
+// that somebody edited into the file must not be rendered as 1. It returns the
+// services too.
+func ForRendering(files map[string][]byte) (values []byte, services []fairway.ServiceName, err error) {
+	values = files[ValuesFile]
 	root, err := parse(ValuesFile, values)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	changed := false
 	for i := 1; i < len(root.Content); i += 2 {
-		quoteTexts(root.Content[i])
+		changed = quoteTexts(root.Content[i]) || changed
 	}
-	return encode(root)
+	if changed {
+		values, err = encode(root)
+	}
+	return values, servicesIn(root), err
 }

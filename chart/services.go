@@ -36,6 +36,52 @@ func servicesIn(root *yaml.Node) []fairway.ServiceName {
 	return list
 }
 
+// service reads the values of one service out of a values.yaml, with true
+// positions. The root may lack what is other services'. KindNotFound when
+// there is no such service.
+func service(values []byte, s fairway.ServiceName) (*yaml.Node, error) {
+	if part, ok := narrow(values, s); ok {
+		if root, err := parse(ValuesFile, part); err == nil && known(root, s) == nil {
+			return root, nil
+		}
+	}
+	root, err := parse(ValuesFile, values)
+	if err != nil {
+		return nil, err
+	}
+	return root, known(root, s)
+}
+
+// narrow blanks the lines of all top-level keys but the service's, since most
+// of the time that a big project's values take goes into reading the others.
+// ok is false where the keys cannot be told by their lines alone.
+func narrow(values []byte, s fairway.ServiceName) (part []byte, ok bool) {
+	if bytes.ContainsRune(values, '&') { // an anchor may be what an alias elsewhere means
+		return nil, false
+	}
+	keys := []string{Key(s), ColourKey(s, fairway.Blue), ColourKey(s, fairway.Green)}
+	keep, found := false, 0
+	for line := range bytes.Lines(values) {
+		switch line[0] {
+		case ' ', '#', '\n', '\r':
+		case '-', '.', '%', '?', '{', '[', '\t', 0xEF:
+			return nil, false
+		default:
+			key, _, _ := bytes.Cut(line, []byte(":"))
+			keep = slices.Contains(keys, string(key))
+			if string(key) == keys[0] {
+				found++
+			}
+		}
+		if keep {
+			part = append(part, line...)
+		} else {
+			part = append(part, '\n')
+		}
+	}
+	return part, found == 1
+}
+
 // ofColour reports whether the name is that of a colour's values; no service
 // is called so.
 func ofColour(s fairway.ServiceName) bool {
@@ -66,11 +112,8 @@ func listed(list []fairway.ServiceName) string {
 // Strategy returns the strategy that the service is laid out for in the
 // branch. KindNotFound when the branch has no such service.
 func Strategy(files map[string][]byte, s fairway.ServiceName) (fairway.DeploymentStrategy, error) {
-	root, err := parse(ValuesFile, files[ValuesFile])
+	root, err := service(files[ValuesFile], s)
 	if err != nil {
-		return "", err
-	}
-	if err := known(root, s); err != nil {
 		return "", err
 	}
 	return strategyIn(root, s), nil

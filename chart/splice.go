@@ -5,13 +5,15 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/fairwaycd/fairway"
 )
 
-// setText makes the scalar under the keys the given text, double-quoted, in a
-// file whose root is a mapping. It changes that token alone where it can, and
-// otherwise writes the whole document anew, comments included.
-func setText(file string, data []byte, text string, keys ...string) ([]byte, error) {
-	root, err := parse(file, data)
+// setText makes the scalar under the keys of a service's values the given
+// text, double-quoted. It changes that token alone where it can, and otherwise
+// writes the whole document anew, comments included.
+func setText(data []byte, s fairway.ServiceName, text string, keys ...string) ([]byte, error) {
+	root, err := service(data, s)
 	if err != nil {
 		return nil, err
 	}
@@ -23,16 +25,23 @@ func setText(file string, data []byte, text string, keys ...string) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	wanted := clone(root)
-	set(wanted, textNode(text), keys...)
+	var before yaml.Node // set overwrites the old one
 	if old != nil {
-		if out, ok := splice(data, old, string(bytes.TrimSpace(token))); ok {
-			if got, err := parse(file, out); err == nil && equal(got, wanted) {
+		before = *old
+	}
+	set(root, textNode(text), keys...)
+	if old != nil {
+		if out, ok := splice(data, &before, string(bytes.TrimSpace(token))); ok {
+			if got, err := service(out, s); err == nil && equal(got, root) {
 				return out, nil
 			}
 		}
 	}
-	return encode(wanted)
+	if root, err = parse(ValuesFile, data); err != nil {
+		return nil, err
+	}
+	set(root, textNode(text), keys...)
+	return encode(root)
 }
 
 // splice replaces the scalar's token in data. It does not know every way to

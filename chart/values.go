@@ -61,11 +61,8 @@ func ParseValues(file string, data []byte) (Values, error) {
 // [ParseValues] read when it was onboarded, and what was edited since.
 // KindNotFound when the branch has no such service.
 func ServiceValues(files map[string][]byte, s fairway.ServiceName) (Values, error) {
-	root, err := parse(ValuesFile, files[ValuesFile])
+	root, err := service(files[ValuesFile], s)
 	if err != nil {
-		return Values{}, err
-	}
-	if err := known(root, s); err != nil {
 		return Values{}, err
 	}
 	v, err := readValues(ValuesFile, get(root, Key(s)))

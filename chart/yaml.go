@@ -16,8 +16,11 @@ import (
 	"github.com/fairwaycd/fairway"
 )
 
-// maxNodes bounds a values document after its aliases were written out.
-const maxNodes = 200_000
+// What a document may hold: values that its aliases stand for, and levels.
+const (
+	maxAliased = 10_000
+	maxDepth   = 100
+)
 
 // parse reads the one document of a file. The root is a mapping with unique
 // keys, without aliases, merges and anchors; it is empty for an empty file.
@@ -35,8 +38,8 @@ func parse(file string, data []byte) (*yaml.Node, error) {
 	if docs[0].Kind != yaml.MappingNode {
 		return nil, problemAt(file, docs[0], "", "is not a list of keys and values", "write KEY: VALUE lines")
 	}
-	budget := maxNodes
-	root, err := plain(file, docs[0], &budget)
+	e := expander{file: file}
+	root, err := e.plain(docs[0], false, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -85,19 +88,29 @@ func problem(file string, n *yaml.Node, field, message, remedy string) fairway.P
 	return p
 }
 
-// plain returns a copy of the node with aliases and merges written out.
-func plain(file string, n *yaml.Node, budget *int) (*yaml.Node, error) {
-	if *budget--; *budget < 0 {
-		return nil, problemAt(file, n, "", fmt.Sprintf("grows beyond %d values", maxNodes), "use fewer aliases")
+// expander writes aliases and merges out.
+type expander struct {
+	file    string
+	aliased int // nodes so far that aliases stand for
+}
+
+// plain returns a copy of the node without aliases, merges and anchors.
+// aliased says that the node is reached through an alias.
+func (e *expander) plain(n *yaml.Node, aliased bool, depth int) (*yaml.Node, error) {
+	if aliased {
+		e.aliased++
+	}
+	if e.aliased > maxAliased || depth > maxDepth {
+		return nil, problemAt(e.file, n, "", fmt.Sprintf("has more than %d levels, or aliases for more than %d values", maxDepth, maxAliased), "write it flatter and with fewer aliases")
 	}
 	if n.Kind == yaml.AliasNode {
-		return plain(file, n.Alias, budget)
+		return e.plain(n.Alias, true, depth+1)
 	}
 	c := *n
 	c.Anchor, c.Content = "", nil
 	var merged []*yaml.Node
 	for i, child := range n.Content {
-		p, err := plain(file, child, budget)
+		p, err := e.plain(child, aliased, depth+1)
 		if err != nil {
 			return nil, err
 		}
@@ -224,11 +237,13 @@ func intNode(i int) *yaml.Node {
 func nullNode() *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"} }
 
 // quote makes a scalar the text that it was written as, also for Helm, which
-// reads YAML 1.1: there yes is true.
-func quote(n *yaml.Node) {
-	if n != nil && n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
-		n.Tag, n.Style = "!!str", yaml.DoubleQuotedStyle
+// reads YAML 1.1: there yes is true. It reports whether that changed anything.
+func quote(n *yaml.Node) bool {
+	if n == nil || n.Kind != yaml.ScalarNode || n.Tag == "!!null" || n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+		return false
 	}
+	n.Tag, n.Style = "!!str", yaml.DoubleQuotedStyle
+	return true
 }
 
 func encode(n *yaml.Node) ([]byte, error) {

@@ -93,8 +93,12 @@ func Render(ctx context.Context, files map[string][]byte, r Release) (Rendered, 
 	if err != nil {
 		return Rendered{}, err
 	}
-	owners := chart.NewOwners(chart.Services(files))
-	c, err := load(files, r, owners)
+	quoted, services, err := chart.ForRendering(files)
+	if err != nil {
+		return Rendered{}, err
+	}
+	owners := chart.NewOwners(services)
+	c, err := load(files, quoted, r, owners)
 	if err != nil {
 		return Rendered{}, err
 	}
@@ -134,7 +138,7 @@ func (r Release) configured(files map[string][]byte) (map[string][]byte, error) 
 
 // load makes Helm's chart of the branch, with the service's templates, those
 // of nobody and the helpers.
-func load(files map[string][]byte, r Release, owners chart.Owners) (*helmchart.Chart, error) {
+func load(files map[string][]byte, values []byte, r Release, owners chart.Owners) (*helmchart.Chart, error) {
 	var list []*loader.BufferedFile
 	for _, file := range slices.Sorted(maps.Keys(files)) {
 		name, ok := strings.CutPrefix(file, chart.Dir+"/")
@@ -144,11 +148,7 @@ func load(files map[string][]byte, r Release, owners chart.Owners) (*helmchart.C
 		data := files[file]
 		switch {
 		case file == chart.ValuesFile:
-			quoted, err := chart.QuoteTexts(data)
-			if err != nil {
-				return nil, err
-			}
-			data = quoted
+			data = values
 		case strings.HasPrefix(name, "templates/"):
 			data = metered(name, data)
 		}
