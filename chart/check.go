@@ -23,7 +23,8 @@ type Change struct {
 	Files []string
 }
 
-// ServiceChange is what became different about one service.
+// ServiceChange is what became different about one service. One that was added
+// or removed also says what came or went with it.
 type ServiceChange struct {
 	Service        fairway.ServiceName
 	Added, Removed bool

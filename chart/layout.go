@@ -131,7 +131,7 @@ func (o Owners) File(file string) (owner Owner, ok bool) {
 		return owner, true
 	}
 	rel, ok := strings.CutPrefix(file, templateDir)
-	if !ok {
+	if !ok || file == GatewayFile {
 		return Owner{}, false
 	}
 	if dir, _, nested := strings.Cut(rel, "/"); nested {

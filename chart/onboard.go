@@ -106,15 +106,8 @@ func Onboard(files map[string][]byte, req OnboardRequest) (changes map[string][]
 	if slices.Contains(services, v.Service) {
 		return map[string][]byte{}, []string{fmt.Sprintf("service %s is onboarded in stage %s already and was left as it is; edit it in the project's repository, branch %s", v.Service, req.Stage.Name, req.Stage.Name)}, nil
 	}
-	taken := names{}
-	for _, s := range services {
-		_ = taken.add(s) // what is there is Check's to judge
-	}
-	if err := taken.add(v.Service); err != nil {
-		return nil, nil, fairway.InFile(req.ValuesName, err)
-	}
-	if get(root, Key(v.Service)) != nil {
-		return nil, nil, fairway.Errorf(fairway.KindConflict, "%s of branch %s has a key %s that is no service's; rename the key or the service", ValuesFile, req.Stage.Name, Key(v.Service))
+	if err := req.fits(root, services, v.Service); err != nil {
+		return nil, nil, err
 	}
 	o := onboarding{OnboardRequest: req, values: v, owners: NewOwners(append(services, v.Service)),
 		filler: filler{project: req.Project, stage: req.Stage.Name, service: v.Service}}
@@ -122,6 +115,21 @@ func Onboard(files map[string][]byte, req OnboardRequest) (changes map[string][]
 		return nil, nil, err
 	}
 	return changes, o.warnings, nil
+}
+
+// fits reports an error when the service's names are taken in the branch.
+func (req OnboardRequest) fits(root *yaml.Node, services []fairway.ServiceName, s fairway.ServiceName) error {
+	taken := names{}
+	for _, other := range services {
+		_ = taken.add(other) // what is there is Check's to judge
+	}
+	if err := taken.add(s); err != nil {
+		return fairway.InFile(req.ValuesName, err)
+	}
+	if get(root, Key(s)) != nil {
+		return fairway.Errorf(fairway.KindConflict, "%s of branch %s has a key %s that is no service's; rename the key or the service", ValuesFile, req.Stage.Name, Key(s))
+	}
+	return nil
 }
 
 // onboarding is one call of [Onboard] after its checks.

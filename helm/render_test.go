@@ -218,6 +218,22 @@ func TestRenderErrors(t *testing.T) {
 	}
 }
 
+// TestRenderServiceIstio keeps the gateway everybody's beside a service whose
+// name its file begins with.
+func TestRenderServiceIstio(t *testing.T) {
+	t.Parallel()
+	files := shop(t, dev)
+	changes, _, err := chart.Onboard(files, chart.OnboardRequest{Project: "sockshop", Stage: dev, Domain: "localhost", Values: []byte("service: {name: istio}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(files, changes)
+	out, err := helm.Render(t.Context(), files, release(dev, "carts", fairway.Single))
+	if err != nil || !strings.Contains(objects(out), "Gateway sockshop-dev-gateway shared") || strings.Contains(objects(out), "Deployment istio") {
+		t.Errorf("got %s, error %v", objects(out), err)
+	}
+}
+
 func TestRenderUnknown(t *testing.T) {
 	t.Parallel()
 	files := shop(t, staging)
