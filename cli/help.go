@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/fairwaycd/fairway"
+)
+
+// long joins the three things that every help text says.
+func long(purpose, when, onFailure string) string {
+	return purpose + "\n\nWhen: " + when + "\n\nIf it fails: " + onFailure
+}
+
+// example lists command lines, or comments that start with #.
+func example(lines ...string) string {
+	return "  " + strings.Join(lines, "\n  ")
+}
+
+// group makes a command that only holds others.
+func group(use, short, text string, examples string, sub ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Long: text, Example: examples, Args: cobra.ArbitraryArgs, RunE: groupRun}
+	cmd.AddCommand(sub...)
+	return cmd
+}
+
+// groupRun shows the help of a command that needs another after it, and
+// refuses words that name none.
+func groupRun(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	slices.Sort(names)
+	remedy := "use one of " + strings.Join(names, ", ")
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		remedy = "did you mean " + strings.Join(near, " or ") + "? " + remedy
+	}
+	return usageError(fairway.Invalid(cmd.CommandPath(), args[0], "is not a command", remedy))
+}
+
+// words checks the number of arguments; names is what they are, such as NAME
+// or [SHIPYARD].
+func words(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		least := 0
+		for _, n := range names {
+			if !strings.HasPrefix(n, "[") {
+				least++
+			}
+		}
+		if len(args) < least {
+			return usageError(fairway.Invalid(names[len(args)], "", "is missing", "write "+cmd.UseLine()))
+		}
+		if len(args) > len(names) {
+			return usageError(fairway.Invalid("argument", args[len(names)], "is one too many", "write "+cmd.UseLine()))
+		}
+		return nil
+	}
+}
+
+// required lists the named flags that were not given.
+func required(cmd *cobra.Command, names ...string) error {
+	var ps []fairway.Problem
+	for _, n := range names {
+		f := cmd.Flag(n)
+		if f.Value.String() == "" || f.Value.String() == "[]" {
+			placeholder, usage := pflag.UnquoteUsage(f)
+			ps = append(ps, fairway.Problem{Field: "--" + n, Message: "is missing", Remedy: "write --" + n + " " + strings.ToUpper(placeholder) + ", " + usage})
+		}
+	}
+	if err := fairway.InvalidAll(ps); err != nil {
+		return usageError(err)
+	}
+	return nil
+}
+
+func completion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		for _, shell := range cmd.Commands() {
+			shell.Example = example("fairway completion " + shell.Name())
+		}
+		cmd.Example = example("source <(fairway completion bash)")
+	}
+}
+
+func (c *cli) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this program",
+		Long: long("Prints the version of this program in one line.",
+			"A report of a fault needs it. `fairway get status` says which version the server runs.",
+			"it cannot."),
+		Example: example("fairway version"),
+		Args:    words(),
+		RunE: func(*cobra.Command, []string) error {
+			c.println("fairway " + c.Version)
+			return nil
+		},
+	}
+}
