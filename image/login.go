@@ -19,6 +19,40 @@ import (
 // alone. Where a credentials store is configured, the host is exempted from
 // it, since the store would hide what is written here.
 func WriteLogin(dockerConfigPath, host, user, token string) error {
+	return changeLogins(dockerConfigPath, host, func(config map[string]json.RawMessage) (bool, error) {
+		return true, setLogin(config, host, user, token)
+	})
+}
+
+// RemoveLogin takes a registry host's credentials out of the file again, with
+// the exemption that [WriteLogin] made. What is not there is no error.
+func RemoveLogin(dockerConfigPath, host string) error {
+	return changeLogins(dockerConfigPath, host, func(config map[string]json.RawMessage) (bool, error) {
+		changed := false
+		for _, section := range []string{"auths", "credHelpers"} {
+			entries := map[string]json.RawMessage{}
+			if raw, ok := config[section]; ok {
+				if err := json.Unmarshal(raw, &entries); err != nil {
+					return false, err
+				}
+			}
+			if _, ok := entries[host]; !ok || section == "credHelpers" && string(entries[host]) != `""` {
+				continue
+			}
+			changed = true
+			delete(entries, host)
+			var err error
+			if config[section], err = json.Marshal(entries); err != nil {
+				return false, err
+			}
+		}
+		return changed, nil
+	})
+}
+
+// changeLogins replaces the file by what change makes of it, if it makes
+// anything of it.
+func changeLogins(dockerConfigPath, host string, change func(map[string]json.RawMessage) (bool, error)) error {
 	path, err := filepath.EvalSymlinks(dockerConfigPath)
 	if errors.Is(err, fs.ErrNotExist) {
 		path = dockerConfigPath
@@ -39,8 +73,10 @@ func WriteLogin(dockerConfigPath, host, user, token string) error {
 	if config == nil { // the file said null
 		config = map[string]json.RawMessage{}
 	}
-	if err := setLogin(config, host, user, token); err != nil {
+	if changed, err := change(config); err != nil {
 		return spoilt(path, b, err)
+	} else if !changed {
+		return nil
 	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)

@@ -288,3 +288,24 @@ func TestWriteLogin(t *testing.T) {
 		})
 	}
 }
+
+func TestRemoveLogin(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "config.json")
+	if err := os.WriteFile(path, []byte(`{"credsStore":"desktop","auths":{"example.com":{"auth":"eDp5"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := image.WriteLogin(path, "127.0.0.1:8080", "fairway", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if err := image.RemoveLogin(path, "127.0.0.1:8080"); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil || strings.Contains(string(b), "127.0.0.1") || !strings.Contains(string(b), "example.com") {
+		t.Errorf("after removal: %s, %v", b, err)
+	}
+	if err := image.RemoveLogin(filepath.Join(t.TempDir(), "none"), "x"); err != nil {
+		t.Errorf("where there is no file: %v", err)
+	}
+}
