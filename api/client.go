@@ -202,13 +202,12 @@ func (c *Client) read(resp *http.Response, v any) error {
 	if t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t != "application/json" {
 		return c.stranger(resp)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(v); err != nil {
-		var syntax *json.SyntaxError
-		var kind *json.UnmarshalTypeError
-		if errors.As(err, &syntax) || errors.As(err, &kind) {
-			return c.misread(err)
-		}
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
 		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return c.misread(err)
 	}
 	return nil
 }

@@ -17,6 +17,9 @@ import (
 	"github.com/fairwaycd/fairway"
 )
 
+// maxProblems is how many fields of a body are complained about at once.
+const maxProblems = 50
+
 // decode reads the request's JSON object into the struct that v points to.
 // What is no JSON object has status 400; fields that v does not have, or
 // whose value is of another type, are all reported at once.
@@ -47,12 +50,16 @@ func decodeObject(data []byte, v any) error {
 		return malformed(data, err)
 	}
 	fields := fieldsOf(v)
+	known := strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
 	var ps []fairway.Problem
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
+		if len(ps) == maxProblems {
+			ps = append(ps, fairway.Problem{Field: "body", Message: "has more problems", Remedy: "mend these first"})
+			break
+		}
 		f, ok := fields[name]
 		if !ok {
-			known := strings.Join(slices.Sorted(maps.Keys(fields)), ", ")
-			ps = append(ps, fairway.Problem{Field: name, Message: "is not a field of this request", Remedy: "use " + known})
+			ps = append(ps, fairway.Problem{Field: clip(name), Message: "is not a field of this request", Remedy: "use " + known})
 			continue
 		}
 		if err := json.Unmarshal(raw[name], f.Addr().Interface()); err != nil {

@@ -82,12 +82,19 @@ func DetailsOf(err error) Details {
 // messageOf returns the error's text without the lines of its problems, which
 // the document lists by themselves.
 func messageOf(err error, problems []fairway.Problem) string {
-	text := err.Error()
-	for _, p := range problems {
-		text = strings.Replace(text, p.String(), "", 1)
+	rest := err.Error()
+	var text strings.Builder
+	for _, p := range problems { // they stand in the text in this order
+		before, after, ok := strings.Cut(rest, p.String())
+		if !ok {
+			break
+		}
+		text.WriteString(before)
+		rest = after
 	}
+	text.WriteString(rest)
 	var lines []string
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(text.String()) {
 		if line = strings.TrimRight(line, ": \r\n"); line != "" {
 			lines = append(lines, line)
 		}
