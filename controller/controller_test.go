@@ -106,14 +106,14 @@ func (s *system) until(tb testing.TB, what string, cond func() bool) {
 		select {
 		case <-changed:
 		case <-deadline.C:
-			tb.Fatalf("%s did not come true; deliveries: %+v", what, s.view.Deliveries(controller.DeliveryFilter{}))
+			tb.Fatalf("%s did not come true; still open: %.1000v", what, s.view.Deliveries(controller.DeliveryFilter{Open: true}))
 		}
 	}
 }
 
 func (s *system) ended(n int) func() bool {
 	return func() bool {
-		all := s.view.Deliveries(controller.DeliveryFilter{})
+		all := s.view.Deliveries(controller.DeliveryFilter{Limit: n + 1})
 		return len(all) == n && !slices.ContainsFunc(all, func(d fairway.Delivery) bool { return !d.Status.Ended() })
 	}
 }

@@ -169,7 +169,7 @@ func summary(ev fairway.Evaluation) []byte {
 		ID          string  `json:"id"`
 		Score       float64 `json:"score"`
 		Explanation string  `json:"explanation"`
-		Violations  int     `json:"violations"`
+		Violations  int     `json:"violationCount"`
 	}
 	out := struct {
 		Result     fairway.Verdict    `json:"result"`

@@ -31,6 +31,8 @@ type World struct {
 	// OnTest and OnJudge replace the default, which is to pass.
 	OnTest  func(controller.TestRequest) (fairway.TestReport, error)
 	OnJudge func(controller.GateRequest) (fairway.Evaluation, error)
+	// OnConfigure is called when an artifact is about to be configured.
+	OnConfigure func(fairway.Artifact)
 	// OnReady replaces the default, which is to be ready at once.
 	OnReady func(fairway.Instance) error
 }
@@ -69,7 +71,10 @@ func (w *World) Commits() []string {
 }
 
 // SetImage implements [controller.Configuration].
-func (w *World) SetImage(_ context.Context, c controller.Change, _ fairway.Artifact) (string, error) {
+func (w *World) SetImage(_ context.Context, c controller.Change, a fairway.Artifact) (string, error) {
+	if w.OnConfigure != nil {
+		w.OnConfigure(a)
+	}
 	return w.commit(c), nil
 }
 

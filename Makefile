@@ -1,0 +1,36 @@
+# What continuous integration does, for people. See CONTRIBUTING.md.
+.PHONY: build check lint test race demo bench fuzz faults
+
+build:
+	go build -o bin/fairway ./cmd/fairway
+
+# All that .ci/run does.
+check:
+	bash .ci/run
+
+lint:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+test:
+	go test ./...
+
+race:
+	go test -race -shuffle=on ./...
+
+demo:
+	go run ./cmd/fairway demo
+
+# Figures for docs/performance.md. The machine should do nothing else.
+bench:
+	go test -run xxx -bench . -benchtime 500x ./controller
+	go test -run xxx -bench . -benchtime 3x ./gateway
+	go test -run xxx -bench . ./git ./app
+
+# Each fuzz test for a while: make fuzz TIME=10m
+TIME ?= 10s
+fuzz:
+	@go list ./... | while read -r pkg; do \
+	  go test -list '^Fuzz' "$$pkg" | grep '^Fuzz' | while read -r f; do \
+	    echo "$$pkg $$f"; go test -run xxx -fuzz "^$$f$$" -fuzztime $(TIME) "$$pkg" || exit 1; done || exit 1; done

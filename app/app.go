@@ -1,0 +1,314 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/access"
+	"github.com/fairwaycd/fairway/blob"
+	"github.com/fairwaycd/fairway/controller"
+	"github.com/fairwaycd/fairway/datadir"
+	"github.com/fairwaycd/fairway/gate"
+	"github.com/fairwaycd/fairway/gateway"
+	"github.com/fairwaycd/fairway/git"
+	"github.com/fairwaycd/fairway/image"
+	"github.com/fairwaycd/fairway/metrics"
+	"github.com/fairwaycd/fairway/nats"
+	"github.com/fairwaycd/fairway/process"
+	"github.com/fairwaycd/fairway/project"
+	"github.com/fairwaycd/fairway/promql"
+	"github.com/fairwaycd/fairway/registry"
+	"github.com/fairwaycd/fairway/testrun"
+)
+
+// domain is what the hosts of delivered services end in.
+const domain = "localhost"
+
+// App is Fairway, put together. Its parts are made by New in the order of
+// their dependencies and torn down in the opposite order.
+type App struct {
+	o       Options
+	started time.Time
+	dir     *datadir.Dir
+	guard   *access.Guard
+	events  *nats.Server
+	log     *nats.Store
+	git     *git.Store
+	images  *image.Store
+	reg     *registry.Registry
+	run     *process.Platform
+	gateway *gateway.Gateway
+	metrics *metrics.Server
+	blobs   *blob.Store
+	keeper  *project.Keeper
+	control *controller.Controller
+	view    *controller.View
+
+	refusals *prometheus.CounterVec
+
+	listen, gate net.Listener
+	server       *http.Server
+	ready        atomic.Bool
+	teardown     []func(context.Context) error
+	bg           sync.WaitGroup
+	stopServing  context.CancelFunc
+	failed       chan error
+}
+
+// New validates the options, takes the ports and the data directory, and
+// opens every part. Nothing runs yet. When it fails, everything taken is given
+// back.
+func New(ctx context.Context, o Options) (a *App, err error) {
+	o, err = o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	a = &App{o: o, started: time.Now(), view: controller.NewView(), refusals: newRefusals(), failed: make(chan error, 2)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		a.takePorts, a.openData, a.openLog, a.openGit, a.openRegistry, a.openPlatform, a.openTraffic, a.openControl,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// later registers what undoes a step.
+func (a *App) later(f func(context.Context) error) { a.teardown = append(a.teardown, f) }
+
+func (a *App) takePorts(context.Context) error {
+	for _, p := range []struct {
+		ln         *net.Listener
+		addr, flag string
+	}{{&a.listen, a.o.Listen, "--listen"}, {&a.gate, a.o.Gateway, "--gateway"}} {
+		ln, err := net.Listen("tcp", p.addr)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return fairway.Errorf(fairway.KindConflict, "%s is taken by another process; stop it, or choose another address with %s", p.addr, p.flag)
+		}
+		if err != nil {
+			return fmt.Errorf("listen on %s (choose another address with %s): %w", p.addr, p.flag, err)
+		}
+		*p.ln = ln
+		a.later(func(context.Context) error { ln.Close(); return nil })
+	}
+	return nil
+}
+
+func (a *App) openData(context.Context) (err error) {
+	if a.dir, err = datadir.Open(a.o.Data); err != nil {
+		return err
+	}
+	a.later(func(context.Context) error { return a.dir.Close() })
+	if a.guard, err = access.Open(a.dir.Path()); err != nil {
+		return err
+	}
+	a.blobs, err = blob.Open(a.dir.Path("evaluations"))
+	return err
+}
+
+func (a *App) openLog(ctx context.Context) (err error) {
+	a.events, err = nats.StartServer(ctx, nats.ServerOptions{
+		Dir: a.dir.Path("nats"), Logger: a.o.Logger.With("component", "nats"), Sync: a.o.Durability == DurabilityPower,
+	})
+	if err != nil {
+		return err
+	}
+	a.later(func(context.Context) error { a.events.Stop(); return nil })
+	nc, err := a.events.Connect()
+	if err != nil {
+		return fmt.Errorf("connect to the event store: %w", err)
+	}
+	a.later(func(context.Context) error { nc.Close(); return nil })
+	a.log, err = nats.OpenStore(ctx, nc, nats.StoreOptions{})
+	return err
+}
+
+func (a *App) openGit(context.Context) (err error) {
+	a.git, err = git.Open(a.dir.Path("git"), git.Options{
+		Logger:    a.o.Logger.With("component", "git"),
+		NoSync:    a.o.Durability != DurabilityPower,
+		Failpoint: a.o.Failpoint,
+		CheckPush: func(ctx context.Context, p git.Push) error { return a.keeper.CheckPush(ctx, p) },
+		AfterPush: func(ctx context.Context, p git.Push) { a.keeper.AfterPush(ctx, p) },
+	})
+	if err != nil {
+		return err
+	}
+	a.later(func(context.Context) error { return a.git.Close() })
+	a.keeper = project.New(project.Options{Git: a.git, Domain: domain, Logger: a.o.Logger.With("component", "project")})
+	return nil
+}
+
+func (a *App) openRegistry(context.Context) (err error) {
+	a.reg, err = registry.New(registry.Options{
+		Dir: a.dir.Path("registry"), Logger: a.o.Logger.With("component", "registry"), OnPush: a.pushed, Failpoint: a.o.Failpoint,
+	})
+	if err != nil {
+		return err
+	}
+	a.images, err = image.NewStore(image.StoreOptions{
+		Dir:    a.dir.Path("images"),
+		Local:  image.LocalRegistry{Host: a.Address(), Token: a.guard.Token},
+		Logger: a.o.Logger.With("component", "image"),
+	})
+	return err
+}
+
+func (a *App) openPlatform(context.Context) (err error) {
+	a.run, err = process.New(process.Options{
+		Dir: a.dir.Path("run"), Images: a.images, Logger: a.o.Logger.With("component", "process"), Failpoint: a.o.Failpoint,
+		Env: []string{"FAIRWAY_GATEWAY=http://" + a.GatewayAddress()},
+	})
+	return err
+}
+
+func (a *App) openTraffic(context.Context) (err error) {
+	a.gateway, err = gateway.New(gateway.Options{
+		Domain: domain, Logger: a.o.Logger.With("component", "gateway"), Failpoint: a.o.Failpoint, Drain: a.o.Drain,
+	})
+	if err != nil {
+		return err
+	}
+	a.metrics, err = metrics.New(metrics.Options{
+		Dir: a.dir.Path("metrics"), Logger: a.o.Logger.With("component", "metrics"), ScrapeInterval: a.o.ScrapeInterval,
+	})
+	return err
+}
+
+func (a *App) openControl(context.Context) error {
+	runner := testrun.New(testrun.Options{GatewayAddr: a.GatewayAddress(), Logger: a.o.Logger.With("component", "testrun")})
+	judge := gate.New([]fairway.MetricSource{promql.NewSource(a.metrics, promql.SourceOptions{})},
+		gate.Options{Logger: a.o.Logger.With("component", "gate")})
+	a.control = controller.New(controller.Options{
+		Log: a.log, Configuration: a.keeper, Platform: a.run, Traffic: a.gateway, Images: a.images, Metrics: a.metrics,
+		Tester: tester{runner}, Gate: judgeWith{judge, a.o.NoGate}, Blobs: a.blobs, View: a.view,
+		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain,
+	})
+	return nil
+}
+
+// Address is where console, API, git and registry listen.
+func (a *App) Address() string { return a.listen.Addr().String() }
+
+// GatewayAddress is where the delivered services answer.
+func (a *App) GatewayAddress() string { return a.gate.Addr().String() }
+
+// Token is the API token.
+func (a *App) Token() string { return a.guard.Token() }
+
+// LoginURL is a link that logs a browser in, once, within ten minutes.
+func (a *App) LoginURL() string {
+	return "http://" + a.Address() + "/login?code=" + a.guard.NewCode()
+}
+
+// Data is the data directory.
+func (a *App) Data() string { return a.dir.Path() }
+
+// Start serves, finds again what ran, and goes on with what was under way. It
+// returns when Fairway is ready.
+func (a *App) Start(ctx context.Context) error {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	a.stopServing = stop
+	if err := a.metrics.Start(serving); err != nil {
+		return err
+	}
+	a.later(func(context.Context) error { return a.metrics.Stop() })
+	if err := a.reg.Start(serving); err != nil {
+		return err
+	}
+	a.later(a.reg.Stop)
+	a.serve(serving)
+	if err := a.observeOwn(); err != nil {
+		return err
+	}
+	if err := a.keeper.Complete(ctx); err != nil {
+		return err
+	}
+	if err := a.run.Start(serving); err != nil {
+		return fmt.Errorf("find again what ran: %w", err)
+	}
+	a.later(a.run.Shutdown)
+	if err := a.control.Start(ctx); err != nil {
+		return err
+	}
+	a.later(func(context.Context) error { a.control.Stop(); return nil })
+	a.ready.Store(true)
+	a.later(func(context.Context) error { a.ready.Store(false); return nil })
+	return a.reconcile(ctx)
+}
+
+// serve answers on both ports until the app is stopped: first the API ends,
+// then the gateway drains, and what it leads to is ended after that.
+func (a *App) serve(ctx context.Context) {
+	a.server = &http.Server{
+		Handler:     a.handler(),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	access.Harden(a.server)
+	gatewayCtx, stopGateway := context.WithCancel(ctx)
+	var gatewayDone sync.WaitGroup
+	gatewayDone.Go(func() {
+		if err := a.gateway.Serve(gatewayCtx, a.gate); err != nil {
+			a.fail(fmt.Errorf("the gateway stopped: %w", err))
+		}
+	})
+	a.later(func(context.Context) error { stopGateway(); gatewayDone.Wait(); return nil })
+	a.bg.Go(func() { a.git.Maintain(ctx) })
+	a.bg.Go(func() {
+		if err := a.server.Serve(a.listen); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			a.fail(fmt.Errorf("the API stopped: %w", err))
+		}
+	})
+	a.later(func(ctx context.Context) error {
+		a.stopServing() // ends streams such as watch
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		err := a.server.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, a.server.Close())
+		}
+		a.bg.Wait()
+		return err
+	})
+}
+
+func (a *App) fail(err error) {
+	select {
+	case a.failed <- err:
+	default:
+	}
+}
+
+// Failed delivers the error of a part that stopped by itself.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// Stop stops everything in the opposite order of its start and gives ports
+// and data directory back. What was under way goes on at the next start.
+func (a *App) Stop(ctx context.Context) error {
+	var errs []error
+	for len(a.teardown) > 0 {
+		last := a.teardown[len(a.teardown)-1]
+		a.teardown = a.teardown[:len(a.teardown)-1]
+		if err := last(ctx); err != nil && !errors.Is(err, os.ErrClosed) && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

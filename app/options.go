@@ -1,0 +1,95 @@
+package app
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/datadir"
+)
+
+// Durabilities: what a stored event survives.
+const (
+	DurabilityPower   = "power"   // every write is synced: kill, crash of the system and power cut
+	DurabilityProcess = "process" // synced once a second: kill; a power cut may lose the last second
+)
+
+// Options say how Fairway runs. The zero value is the default of every field.
+type Options struct {
+	Data       string // directory; default datadir.Default
+	Listen     string // console, API, git, registry; default 127.0.0.1:8080
+	Gateway    string // delivered services; default 127.0.0.1:8000
+	Durability string // default power
+	Version    string
+	Logger     *slog.Logger
+	// ScrapeInterval of metrics; default 1 s.
+	ScrapeInterval time.Duration
+	// Drain is how long requests under way may go on when their version is
+	// stopped; default 30 s.
+	Drain time.Duration
+	// Failpoint is called by name at every durable write and effect.
+	Failpoint func(name string)
+	// NoGate judges nothing: every gate passes. It exists to show that the
+	// demo notices.
+	NoGate bool
+	// LogOutput, when set, receives the JSON log when Logger is nil.
+	LogOutput io.Writer
+}
+
+func (o Options) withDefaults() (Options, error) {
+	set := func(s *string, def string) {
+		if *s == "" {
+			*s = def
+		}
+	}
+	set(&o.Listen, "127.0.0.1:8080")
+	set(&o.Gateway, "127.0.0.1:8000")
+	set(&o.Durability, DurabilityPower)
+	set(&o.Version, "dev")
+	if o.Data == "" {
+		d, err := datadir.Default()
+		if err != nil {
+			return o, err
+		}
+		o.Data = d
+	}
+	if o.Logger == nil {
+		out := o.LogOutput
+		if out == nil {
+			out = io.Discard
+		}
+		o.Logger = slog.New(slog.NewJSONHandler(out, nil))
+	}
+	if o.Failpoint == nil {
+		o.Failpoint = func(string) {}
+	}
+	return o, o.validate()
+}
+
+func (o Options) validate() error {
+	var ps []fairway.Problem
+	if o.Durability != DurabilityPower && o.Durability != DurabilityProcess {
+		ps = append(ps, fairway.Problem{Field: "durability", Value: o.Durability, Message: "is not a durability", Remedy: "use power or process"})
+	}
+	for _, a := range []struct{ field, value string }{{"listen", o.Listen}, {"gateway", o.Gateway}} {
+		host, _, err := net.SplitHostPort(a.value)
+		if err != nil {
+			ps = append(ps, fairway.Problem{Field: a.field, Value: a.value, Message: "is not HOST:PORT", Remedy: "write an address such as 127.0.0.1:8080"})
+			continue
+		}
+		if !loopback(host) {
+			ps = append(ps, fairway.Problem{Field: a.field, Value: a.value, Message: "is not a loopback address; the local platform runs pushed programs as you, without isolation, and must not be reachable from elsewhere", Remedy: "use 127.0.0.1, or [::1]"})
+		}
+	}
+	return fairway.InvalidAll(ps)
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fairwaycd/fairway/app"
+)
+
+// memoryLimit keeps the heap from growing far above what lives in it after a
+// burst; GOGC below it trades memory for the gateway's speed.
+const memoryLimit = 400 << 20
+
+func upCommand() *cobra.Command {
+	var o app.Options
+	var logLevel string
+	var stopWithin time.Duration
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Start Fairway on this machine",
+		Long: `Start Fairway: console, API, git server, image registry, metrics, and the
+gateway to the delivered services, in one process that needs nothing else.
+
+Pushed programs are run as you, without isolation: use it on your own machine,
+for programs that you would start by hand. It listens on loopback only.
+
+Ctrl-C lets requests and decisions end and stops the delivered programs; the
+next start with the same data directory goes on where this one was, deliveries
+in flight included.`,
+		Example: `  fairway up
+  fairway up --data ./fairway-data --listen 127.0.0.1:9080 --gateway 127.0.0.1:9000`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if f := c.Flags().Lookup("data"); f != nil {
+				o.Data = f.Value.String()
+			}
+			return up(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), o, logLevel, stopWithin)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "address of console, API, git and registry")
+	f.StringVar(&o.Gateway, "gateway", "127.0.0.1:8000", "address at which the delivered services answer")
+	f.StringVar(&o.Durability, "durability", app.DurabilityPower, "what a stored event survives: power (every write is synced) or process (a power cut may lose the last second)")
+	f.DurationVar(&o.Drain, "drain", 30*time.Second, "how long requests under way may go on when their version is stopped")
+	f.StringVar(&logLevel, "log-level", "warn", "of the JSON log on standard error: debug, info, warn or error")
+	f.DurationVar(&stopWithin, "stop-within", time.Minute, "limit for an orderly stop")
+	return c
+}
+
+func up(ctx context.Context, out, errOut io.Writer, o app.Options, logLevel string, stopWithin time.Duration) (err error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(logLevel)); err != nil {
+		return fmt.Errorf("--log-level %q is none of debug, info, warn, error", logLevel)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
+	o.Logger = slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: level}))
+	o.Version = version()
+	if o.Failpoint, err = failpoint(os.Getenv("FAIRWAY_FAILPOINT")); err != nil {
+		return err
+	}
+	began := time.Now()
+	a, err := app.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	err = a.Start(ctx)
+	if err == nil {
+		greet(out, a, time.Since(began))
+		select {
+		case <-ctx.Done():
+			fmt.Fprintln(out, "stopping: requests and decisions under way are let end; Ctrl-C again stops at once")
+		case err = <-a.Failed():
+		}
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	if serr := a.Stop(stop); err == nil {
+		err = serr
+	}
+	return err
+}
+
+func greet(out io.Writer, a *app.App, took time.Duration) {
+	fmt.Fprintf(out, `Fairway is ready after %s.
+
+  console   %s
+            (this link works once, within ten minutes)
+  registry  push images to %s/PROJECT/SERVICE:TAG after: fairway login
+  services  http://SERVICE.NAMESPACE.localhost%s
+  data      %s
+
+It runs pushed programs as you, without isolation. Stop it with Ctrl-C.
+`, took.Round(time.Millisecond), a.LoginURL(), a.Address(), port(a.GatewayAddress()), a.Data())
+}
+
+func port(addr string) string { return addr[strings.LastIndexByte(addr, ':'):] }
+
+// failpoint reads NAME or NAME:N and returns a hook that kills the process,
+// as a machine that dies does, when the point is reached for the N-th time.
+// It is how the fault harness chooses its moments.
+func failpoint(spec string) (func(string), error) {
+	if spec == "" {
+		return nil, nil
+	}
+	name, count, found := strings.Cut(spec, ":")
+	n := int64(1)
+	if found {
+		v, err := strconv.ParseInt(count, 10, 64)
+		if err != nil || v < 1 {
+			return nil, fmt.Errorf("FAIRWAY_FAILPOINT=%q is not NAME or NAME:N", spec)
+		}
+		n = v
+	}
+	var hits atomic.Int64
+	return func(point string) {
+		if (point == name || name == "*") && hits.Add(1) == n {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // the signal is on its way; nothing more may happen
+		}
+	}, nil
+}
