@@ -29,7 +29,7 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/v2/", a.reg.Handler())
 	mux.Handle("/prometheus/", http.StripPrefix("/prometheus", a.metrics.Handler()))
 	mux.Handle("GET /metrics", a.ownMetrics())
-	mux.Handle("/", web.New(b, web.Options{Logger: a.o.Logger.With("component", "web"), CSRF: access.CSRF}))
+	mux.Handle("/", web.New(b, web.Options{Log: a.o.Logger.With("component", "web"), CSRF: access.CSRF, Domain: domain + port(a.GatewayAddress())}))
 	return a.guard.Wrap(mux, access.Options{Listen: a.Address(), Refused: a.refused, Log: a.o.Logger.With("component", "access")})
 }
 
@@ -88,3 +88,5 @@ func (a *App) observeOwn() error {
 	}
 	return nil
 }
+
+func port(addr string) string { return addr[strings.LastIndexByte(addr, ':'):] }

@@ -3,6 +3,7 @@ package promql
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/fairwaycd/fairway"
@@ -67,10 +68,40 @@ func (s *Source) Query(ctx context.Context, q fairway.Query) (fairway.Answer, er
 	if err != nil {
 		return answer, err
 	}
+	if pinned.Tied && !s.options.Foreign {
+		samples = shortKeys(samples)
+	}
 	answer.Samples = samples
 	answer.Notes = append(answer.Notes, notes...)
 	if len(samples) == 0 {
 		answer.Notes = append(answer.Notes, "no series answered the query as of "+q.Window.End.UTC().Format(time.RFC3339Nano))
 	}
 	return answer, nil
+}
+
+// pinnedLabels are those that the pin and the place fix: they say nothing
+// about a series among its siblings, and some differ from run to run, so that
+// a series would have another name in every evaluation.
+var pinnedLabels = []string{"app", "colour", "fairway_run", "namespace", "project", "service", "version"}
+
+// shortKeys takes the pinned labels out of the keys, unless two series would
+// have one name then.
+func shortKeys(samples []fairway.Sample) []fairway.Sample {
+	out, seen := slices.Clone(samples), map[string]bool{}
+	for i, s := range samples {
+		var labels map[string]string
+		if err := json.Unmarshal([]byte(s.Key), &labels); err != nil {
+			return samples
+		}
+		for _, l := range pinnedLabels {
+			delete(labels, l)
+		}
+		key, err := json.Marshal(labels)
+		if err != nil || seen[string(key)] {
+			return samples
+		}
+		seen[string(key)] = true
+		out[i].Key = string(key)
+	}
+	return out
 }

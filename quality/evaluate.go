@@ -194,7 +194,7 @@ func jsonOrText(raw json.RawMessage) json.RawMessage {
 
 // decide sets verdict and reason.
 func (j *Judgement) decide() {
-	var failed, lost []string
+	var failed, lost, kept []string
 	most := 0.0
 	for _, ir := range j.Indicators {
 		most += ir.MaxScore
@@ -203,6 +203,8 @@ func (j *Judgement) decide() {
 			failed = append(failed, ir.Explanation)
 		case !(ir.Score >= ir.MaxScore):
 			lost = append(lost, ir.Explanation)
+		default:
+			kept = append(kept, ir.Explanation)
 		}
 	}
 	total, o := number(j.TotalScore), j.Objectives
@@ -221,7 +223,11 @@ func (j *Judgement) decide() {
 		j.Verdict = fairway.VerdictFail
 		j.Reason = total + " of " + number(most) + " points are below the warning objective " + number(o.Warning)
 	}
-	if len(lost) > 0 {
-		j.Reason += ": " + strings.Join(lost, "; ")
+	why := lost
+	if len(why) == 0 {
+		why = kept[:min(len(kept), 3)]
+	}
+	if len(why) > 0 {
+		j.Reason += ": " + strings.Join(why, "; ")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,9 +37,18 @@ func explain(ind Indicator, all []series) string {
 
 func (s series) good() bool { return s.finite && len(s.broken) == 0 }
 
-// text returns the value as people read it.
+// text returns the value as people read it: six significant digits are enough
+// for a sentence; the samples have them all.
 func (s series) text() string {
-	return strings.Trim(string(jsonOrText(s.value.JSON)), `"`)
+	text := strings.Trim(string(jsonOrText(s.value.JSON)), `"`)
+	if !s.finite || len(text) <= 9 {
+		return text
+	}
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(s.number, 'g', 6, 64), 64)
+	if err != nil {
+		return text
+	}
+	return number(rounded)
 }
 
 // fault says what is wrong with a series that is not good.
