@@ -1,0 +1,436 @@
+package web
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/api"
+)
+
+func newConsole(w *world) http.Handler {
+	return New(w, Options{CSRF: func(context.Context) string { return "tok<en" }, Now: func() time.Time { return noon }})
+}
+
+// answer is a page, parsed.
+type answer struct {
+	*httptest.ResponseRecorder
+	root *html.Node
+}
+
+func get(t *testing.T, h http.Handler, path string) answer {
+	t.Helper()
+	return ask(t, h, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+}
+
+func ask(t *testing.T, h http.Handler, r *http.Request) answer {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	root, err := html.Parse(strings.NewReader(w.Body.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{w, root}
+}
+
+// find returns the nodes that a selector names: steps separated by spaces,
+// each TAG.CLASS, TAG#ID or TAG[KEY=VALUE] with every part optional.
+func (a answer) find(selector string) []*html.Node {
+	nodes := []*html.Node{a.root}
+	for step := range strings.FieldsSeq(selector) {
+		var next []*html.Node
+		seen := map[*html.Node]bool{}
+		for _, n := range nodes {
+			for d := range n.Descendants() {
+				if d.Type == html.ElementNode && !seen[d] && matches(d, step) {
+					seen[d] = true
+					next = append(next, d)
+				}
+			}
+		}
+		nodes = next
+	}
+	return nodes
+}
+
+func matches(n *html.Node, step string) bool {
+	if rest, condition, ok := strings.Cut(step, "["); ok {
+		key, value, hasValue := strings.Cut(strings.TrimSuffix(condition, "]"), "=")
+		got, has := attribute(n, key)
+		if !has || hasValue && got != value {
+			return false
+		}
+		step = rest
+	}
+	if tag, id, ok := strings.Cut(step, "#"); ok {
+		got, _ := attribute(n, "id")
+		return got == id && (tag == "" || n.Data == tag)
+	}
+	tag, class, ok := strings.Cut(step, ".")
+	if tag != "" && n.Data != tag {
+		return false
+	}
+	if !ok {
+		return true
+	}
+	classes, _ := attribute(n, "class")
+	return strings.Contains(" "+classes+" ", " "+class+" ")
+}
+
+func attribute(n *html.Node, key string) (string, bool) {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val, true
+		}
+	}
+	return "", false
+}
+
+func text(n *html.Node) string {
+	var b strings.Builder
+	for d := range n.Descendants() {
+		if d.Type == html.TextNode {
+			b.WriteString(d.Data + " ")
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// texts returns what the nodes of a selector say.
+func (a answer) texts(selector string) []string {
+	var out []string
+	for _, n := range a.find(selector) {
+		out = append(out, text(n))
+	}
+	return out
+}
+
+func (a answer) want(t *testing.T, selector string, texts ...string) {
+	t.Helper()
+	got := a.texts(selector)
+	if len(got) != len(texts) {
+		t.Errorf("%s: %d of %d: %q", selector, len(got), len(texts), got)
+		return
+	}
+	for i, want := range texts {
+		if !strings.Contains(got[i], want) {
+			t.Errorf("%s, number %d: %q lacks %q", selector, i+1, got[i], want)
+		}
+	}
+}
+
+func TestBoard(t *testing.T) {
+	t.Parallel()
+	a := get(t, newConsole(newWorld()), "/")
+	if a.Code != 200 || a.Header().Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Fatalf("%d %v", a.Code, a.Header())
+	}
+	a.want(t, "table.board thead th", "Service", "dev", "staging", "production") // the shipyard's order
+	a.want(t, "table.board tbody th", "carts", "carts-db")
+	a.want(t, "td[data-stage=staging] li", "blue 0.6.2-3 released 100 %", "green 0.6.1-2 rejected 0 %")
+	a.want(t, "td[data-stage=production] li.released", "blue 0.6.0-1 released 100 %")
+	a.want(t, "td[data-stage=dev] li", "direct 0.6.2-3 released 100 %")
+	a.want(t, "td[data-stage=dev] p", "open", "no version yet", "")
+	a.want(t, "td[data-stage=production] p", "delivery under way", "not in this stage", "")
+	if links := a.find("td[data-stage=production] a[href=http://carts.production.localhost:8000/]"); len(links) != 1 {
+		t.Errorf("%d links to the service", len(links))
+	}
+	a.want(t, "li.card", "carts 0.6.2-3", "carts-db 4.2.0-rc.1") // who waits for a person comes first
+	a.want(t, "li.waiting a[href=/deliveries/third-delivery#decide]", "approve or reject")
+	a.want(t, "[data-progress=running-delivery]", "starting carts-db in dev")
+	a.want(t, "table.list tbody tr", "carts 0.6.1-2 rejected", "carts 0.6.0-1 finished warning")
+	a.want(t, "table.list tbody .why", slowWhy, "released in dev")
+	if len(a.find("b")) != 0 {
+		t.Error("a reason became markup")
+	}
+	a.want(t, "footer", "power cut")
+	if len(a.find("section.notice")) != 0 {
+		t.Error("it tells of trouble where there is none")
+	}
+}
+
+func TestBoardInTroubleAndEmpty(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.status.Ready, w.status.Trouble, w.status.Durability = false, map[string]string{"log": "the disk is full"}, "process"
+	w.projects, w.all = nil, nil
+	a := get(t, newConsole(w), "/")
+	a.want(t, "section.notice", "not ready")
+	a.want(t, "section.notice li", "log: the disk is full")
+	a.want(t, "p.text", "fairway create project", "Push an image")
+	a.want(t, "footer", "crash of the process only")
+
+	w = newWorld()
+	w.services = nil
+	get(t, newConsole(w), "/").want(t, "section p.text", "fairway onboard service NAME --project sockshop")
+}
+
+func TestBoardOfManyServices(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	services := w.services["sockshop"]
+	for range 60 {
+		services = append(services, services[1])
+	}
+	w.services["sockshop"] = services
+	w.projects = append(w.projects, api.Project{Name: "other"})
+	a := get(t, newConsole(w), "/")
+	a.want(t, "a[href=/?project=sockshop]", "sockshop", "show all")
+	if rows := a.find("table.board tbody tr"); len(rows) != servicesShown {
+		t.Errorf("%d rows", len(rows))
+	}
+	if rows := get(t, newConsole(w), "/?project=sockshop").find("table.board tbody tr"); len(rows) != 62 {
+		t.Errorf("%d rows of the project alone", len(rows))
+	}
+	if a := get(t, newConsole(w), "/?project=nix"); a.Code != 404 {
+		t.Errorf("an unknown project: %d", a.Code)
+	}
+}
+
+func TestDelivery(t *testing.T) {
+	t.Parallel()
+	h := newConsole(newWorld())
+	a := get(t, h, "/deliveries/second-delivery")
+	a.want(t, "h1", "carts 0.6.1-2")
+	a.want(t, "p.lead", "rejected "+slowWhy)
+	a.want(t, "ol.path li", "dev done", "staging stopped")
+	a.want(t, "section.stage h2", "dev 20.0 s", "staging green 1 min 30 s")
+	a.want(t, "ol.steps li", "configure 40 ms ok", "deploy 2.0 s ok ready after 1.3 s", "test attempt 2 16.0 s", "release", "test 1 min 10 s ok", "evaluate 10.0 s failed "+slowWhy, "roll back")
+	a.want(t, ".proof h3", "Gate: fail", "Tests: passed")
+	a.want(t, ".proof a[href=/evaluations/evaluation-1]", "All it rests on")
+	a.want(t, ".proof tbody tr", "health passed 1 0", "performance 10 users passed 500 0 1.0041 s 1.01 s 1.2 s errors 0 %")
+	a.want(t, "ol.events summary", "2026-05-04 11:56:40 new-artifact pushed", "tests-finished", "delivery.rejected")
+	if pre := a.find("ol.events pre"); len(pre) != 2 || !strings.Contains(text(pre[0]), `"project": "sockshop"`) {
+		t.Errorf("data of events: %d", len(pre))
+	}
+	if len(a.find("form")) != 0 || len(a.find("main[data-live]")) != 0 {
+		t.Error("a delivery that has ended takes words, or is looked after")
+	}
+
+	a = get(t, h, "/deliveries/third-delivery")
+	a.want(t, "ol.path li", "dev done", "staging now", "production ahead")
+	a.want(t, "form button", "Approve", "Reject", "Abort")
+	if token := a.find("form input[name=csrf]"); len(token) != 1 {
+		t.Error("the form has no token")
+	} else if v, _ := attribute(token[0], "value"); v != "tok<en" {
+		t.Errorf("the token is %q", v)
+	}
+	a.want(t, "ol.steps li.now", "waiting for approval 5.0 s now")
+	a = get(t, h, "/deliveries/running-delivery")
+	a.want(t, "form button", "Abort")
+	a.want(t, "ol.path li", "dev ahead", "staging ahead", "production ahead")
+}
+
+func TestDeliveryWithoutItsProofsIsShownAllTheSame(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.all[2].Stages[1].Evaluation = "gone"
+	w.events[1].Data = []byte(`{"stage":"staging","detail":{"report":"lost"}}`)
+	a := get(t, newConsole(w), "/deliveries/second-delivery")
+	a.want(t, "p.notice", "there is no evaluation gone", "there is no report lost")
+	a.want(t, "section.stage h2", "dev", "staging")
+}
+
+func TestEvaluation(t *testing.T) {
+	t.Parallel()
+	a := get(t, newConsole(newWorld()), "/evaluations/evaluation-1")
+	a.want(t, "h1", "carts 0.6.1-2")
+	a.want(t, "p.lead .mark", "fail")
+	a.want(t, "section.indicator h2", "ResponseTime_Backend 0 of 100 points", "Errors 0 of 0 points")
+	a.want(t, "section.indicator p.text", slowWhy, "the query failed")
+	a.want(t, "section.indicator tbody tr", `{instance="carts-green"} 1.0041 2026-05-04 11:58:10`)
+	a.want(t, "section.indicator dl.facts", "upperSevere 1")
+	a.want(t, "section.indicator pre", `version="0.6.1-2"`, "x_sum[3m]")
+	a.want(t, "section.indicator p.failed", "Prometheus did not answer")
+	a.want(t, "section.indicator .fail", "upper severe")
+}
+
+func post(t *testing.T, h http.Handler, path string, form url.Values) answer {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return ask(t, h, r)
+}
+
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	h := newConsole(w)
+	for _, c := range []struct{ verb, reason string }{{"approve", ""}, {"reject", "too slow"}, {"abort", "a mistake"}} {
+		a := post(t, h, "/deliveries/third-delivery", url.Values{"verb": {c.verb}, "reason": {" " + c.reason + " "}})
+		if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/deliveries/third-delivery" {
+			t.Errorf("%s: %d %v", c.verb, a.Code, a.Header())
+		}
+		if got := w.commands[len(w.commands)-1]; got != (api.Command{Verb: c.verb, Delivery: "third-delivery", Reason: c.reason}) {
+			t.Errorf("%s: %+v", c.verb, got)
+		}
+	}
+	for _, form := range []url.Values{{"verb": {"reject"}}, {"verb": {"abort"}, "reason": {"  "}}, {"verb": {"delete"}, "reason": {"x"}}, {}} {
+		if a := post(t, h, "/deliveries/third-delivery", form); a.Code != 422 {
+			t.Errorf("%v: %d", form, a.Code)
+		}
+	}
+	a := post(t, h, "/deliveries/second-delivery", url.Values{"verb": {"approve"}})
+	a.want(t, "h1", "Not now")
+	a.want(t, "main a[href=/deliveries/second-delivery]", "Go back")
+	if a.Code != 409 || len(w.commands) != 3 {
+		t.Errorf("%d, %d commands", a.Code, len(w.commands))
+	}
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	h := newConsole(newWorld())
+	for _, path := range []string{"/nix", "/deliveries/nix", "/evaluations/nix", "/assets/nix.css", "/assets/", "/deliveries/"} {
+		a := get(t, h, path)
+		if a.Code != 404 || len(a.find("main h1")) != 1 {
+			t.Errorf("%s: %d", path, a.Code)
+		}
+	}
+	w := newWorld()
+	var log bytes.Buffer
+	h = New(w, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	w.err = errors.New("open /secret/path: permission denied")
+	a := get(t, h, "/")
+	if a.Code != 500 || strings.Contains(a.Body.String(), "secret") || !strings.Contains(log.String(), "secret") {
+		t.Errorf("our fault: %d %s, log %s", a.Code, a.Body, log.String())
+	}
+	w.err = fairway.InvalidAll([]fairway.Problem{{File: "shipyard.yaml", Line: 3, Field: "gate", Message: "is wrong"}, {Message: "another"}})
+	get(t, h, "/").want(t, "main li", "shipyard.yaml:3", "another")
+	w.err = fairway.Errorf(fairway.KindUnavailable, "the log is down")
+	if a := get(t, h, "/"); a.Code != 503 {
+		t.Errorf("unavailable: %d", a.Code)
+	}
+}
+
+func TestAssetsAreKeptUntilTheyChange(t *testing.T) {
+	t.Parallel()
+	h := newConsole(newWorld())
+	a := get(t, h, "/")
+	for _, selector := range []string{"link[rel=stylesheet]", "link[rel=icon]", "script"} {
+		for _, n := range a.find(selector) {
+			ref, _ := attribute(n, "href")
+			if src, ok := attribute(n, "src"); ok {
+				ref = src
+			}
+			got := get(t, h, ref)
+			if got.Code != 200 || !strings.Contains(got.Header().Get("Cache-Control"), "immutable") || strings.HasPrefix(got.Header().Get("Content-Type"), "text/html") {
+				t.Errorf("%s: %d %v", ref, got.Code, got.Header())
+			}
+			if !strings.Contains(ref, "?v=") {
+				t.Errorf("%s does not change with its content", ref)
+			}
+		}
+	}
+	for _, path := range []string{"/", "/deliveries/third-delivery", "/evaluations/evaluation-1", "/nix"} {
+		a := get(t, h, path)
+		if len(a.find("[style]"))+len(a.find("[onclick]"))+len(a.find("style")) != 0 {
+			t.Errorf("%s has styles or scripts in the page, which its policy forbids", path)
+		}
+	}
+}
+
+func TestLive(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	server := httptest.NewServer(newConsole(w))
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/live", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatalf("%v", resp.Header)
+	}
+	lines := bufio.NewScanner(resp.Body)
+	next := func(want string) {
+		t.Helper()
+		for lines.Scan() {
+			if lines.Text() == want {
+				return
+			}
+		}
+		t.Fatalf("the stream ended before %q: %v", want, lines.Err())
+	}
+	next("retry: 2000")
+	w.changes <- api.Change{Progress: []api.Progress{{Delivery: "running-delivery", Text: "120 of 500\nrequests"}}}
+	next("event: progress")
+	next(`data: {"running-delivery":"120 of 500\nrequests"}`)
+	w.changes <- api.Change{Events: make([]api.StoredEvent, 1)}
+	next("event: change")
+	close(w.changes) // the backend can no longer be watched: the page comes back by itself
+	for lines.Scan() {
+	}
+	if lines.Err() != nil {
+		t.Errorf("the stream's end: %v", lines.Err())
+	}
+}
+
+func TestABurstOfChangesIsOneMessage(t *testing.T) {
+	t.Parallel()
+	n := &news{progress: map[fairway.DeliveryID]string{}, some: make(chan struct{}, 1)}
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			n.add(api.Change{Events: make([]api.StoredEvent, 1), Progress: []api.Progress{{Delivery: "a", Text: "x"}}})
+		})
+	}
+	all.Wait()
+	<-n.some
+	if changed, progress := n.take(); !changed || len(progress) != 1 {
+		t.Errorf("took %v %v", changed, progress)
+	}
+	select {
+	case <-n.some:
+		t.Error("there is more")
+	default:
+	}
+	n.add(api.Change{})
+	select {
+	case <-n.some:
+		t.Error("no news is a message")
+	default:
+	}
+}
+
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		-1: "0 ms", 420 * time.Millisecond: "420 ms", 59999 * time.Millisecond: "59.9 s", 125 * time.Second: "2 min 05 s",
+		62 * time.Minute: "1 h 02 min", 72 * time.Hour: "3 days",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("span(%v) = %q, want %q", d, got, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{time.Second: "just now", 3 * time.Second: "3 s ago", time.Hour: "1 h ago", 100 * time.Hour: "4 days ago", 90 * time.Second: "1 min ago"} {
+		if got := ago(d); got != want {
+			t.Errorf("ago(%v) = %q, want %q", d, got, want)
+		}
+	}
+	for v, want := range map[float64]string{90: "90", 0.0451: "0.0451", 1.00412345: "1.0041", 1e6: "1000000"} {
+		if got := number(v); got != want {
+			t.Errorf("number(%v) = %q, want %q", v, got, want)
+		}
+	}
+}
