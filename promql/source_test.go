@@ -12,7 +12,7 @@ func TestKeysLeaveOutWhatThePinFixes(t *testing.T) {
 	t.Parallel()
 	q := answering{fairway.NewSample(`{"colour":"green","fairway_run":"d/staging/1","job":"carts","path":"/a","version":"1"}`, time.Now(), 1),
 		fairway.NewSample(`{"colour":"green","fairway_run":"d/staging/1","job":"carts","path":"/b","version":"1"}`, time.Now(), 2)}
-	a, err := NewSource(q, SourceOptions{}).Query(t.Context(), fairway.Query{Raw: []byte(`"x{job='carts'}"`),
+	a, err := NewSource(q, SourceOptions{}).Query(t.Context(), fairway.Query{Window: fairway.Window{Start: time.Now(), End: time.Now()}, Raw: []byte(`"x{job='carts'}"`),
 		Subject: fairway.Subject{Stage: "staging", Version: "1", Place: fairway.Place{Namespace: "staging", Service: "carts", Colour: fairway.Green}}})
 	if err != nil {
 		t.Fatal(err)
