@@ -97,7 +97,11 @@ func deliveries() []fairway.Delivery {
 	return []fairway.Delivery{running, third, second, first}
 }
 
-func (w *world) Status(context.Context) (api.Status, error) { return w.status, w.err }
+func (w *world) Status(context.Context) (api.Status, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status, w.err
+}
 
 func (w *world) Projects(context.Context) ([]api.Project, error) { return w.projects, w.err }
 
