@@ -35,13 +35,16 @@ type Options struct {
 	WriteGitLogin, RemoveGitLogin     func(context.Context, Login) (changed string, err error)
 	Now                               func() time.Time // default: time.Now
 
-	terminal func(io.Writer) bool // default: asks the operating system
+	// terminal returns the width of the terminal that w is, or 0; default:
+	// asks the operating system.
+	terminal func(w io.Writer) (columns int)
 }
 
 // cli is one run of the command line.
 type cli struct {
 	Options
 	global globalFlags
+	stdin  bool // has been read
 	ran    bool // a command's own code has begun, so the command line was understood
 }
 
@@ -81,6 +84,7 @@ func build(o Options) (*cobra.Command, *cli) {
 			"fairway onboard service carts --project sockshop --values values_carts.yaml",
 			"fairway image push --binary bin/carts --port 8080 127.0.0.1:8080/sockshop/carts:0.6.0-1",
 			"fairway watch"),
+		Version:       c.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -90,6 +94,8 @@ func build(o Options) (*cobra.Command, *cli) {
 	root.SetOut(c.Stdout)
 	root.SetErr(c.Stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
+	root.SetVersionTemplate("fairway {{.Version}}\n")
+	root.SetHelpCommand(helpCommand())
 	c.global.bind(root)
 	root.AddCommand(
 		c.createCommand(), c.onboardCommand(), c.addCommand(), c.sendCommand(),
@@ -138,7 +144,7 @@ func withDefaults(o Options) Options {
 		}
 	}
 	if o.terminal == nil {
-		o.terminal = isTerminal
+		o.terminal = terminalWidth
 	}
 	return o
 }
@@ -150,6 +156,7 @@ func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 // mark makes every command note that its own code has begun: what fails
 // before that is a command line that was not understood.
 func (c *cli) mark(cmd *cobra.Command) {
+	cmd.DisableFlagsInUseLine = true
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			c.ran = true

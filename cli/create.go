@@ -54,7 +54,7 @@ func (c *cli) createProject(cmd *cobra.Command, r api.CreateProject) error {
 	if err != nil {
 		return err
 	}
-	r.Shipyard = string(text)
+	r.Shipyard, r.File = string(text), fileLabel(r.File)
 	b, err := c.backend()
 	if err != nil {
 		return err
@@ -138,19 +138,22 @@ func (c *cli) onboardService(cmd *cobra.Command, r api.OnboardService, files onb
 	if err != nil {
 		return err
 	}
-	name := first(string(r.Service), "of "+r.ValuesFile)
+	name := "service " + string(r.Service)
+	if r.Service == "" {
+		name = "the service of " + r.ValuesFile
+	}
 	stages := joinNames(done.Stages)
 	for _, w := range done.Warnings {
 		c.warn(w)
 	}
 	if r.DryRun {
-		c.remark("service %s could be onboarded to %s in %s; nothing was changed", name, stages, r.Project)
+		c.remark("%s could be onboarded to %s in %s; nothing was changed", name, stages, r.Project)
 		for _, f := range done.Files {
 			c.remark("  %s", f)
 		}
 		return nil
 	}
-	c.remark("onboarded service %s to %s in %s", name, stages, r.Project)
+	c.remark("onboarded %s to %s in %s", name, stages, r.Project)
 	if done.Delivery != "" {
 		c.remark("the image that the values name is being delivered")
 		return c.started(cmd, b, done.Delivery, wait)
@@ -172,6 +175,7 @@ func (c *cli) readOnboarding(r *api.OnboardService, files onboardFiles) error {
 		return string(b)
 	}
 	r.Values = read("values", r.ValuesFile)
+	r.ValuesFile = fileLabel(r.ValuesFile)
 	r.Deployment = read("deployment", files.deployment)
 	r.KService = read("service", files.service)
 	if files.resources != "" {

@@ -60,7 +60,7 @@ var byKind = map[fairway.Kind]int{
 // nextStep is what to do about an error that says nothing of it itself.
 var nextStep = map[fairway.Kind]string{
 	fairway.KindUnauthorized: "name the server's data directory with --data, or give its token with --token or FAIRWAY_TOKEN",
-	fairway.KindUnavailable:  "start Fairway with `fairway up`, or name where it runs with --server",
+	fairway.KindUnavailable:  "where it runs is named with --server or FAIRWAY_SERVER",
 	fairway.KindFull:         "make space where Fairway's data directory lies, then try again",
 	fairway.KindInternal:     "see Fairway's log, and `fairway get status`",
 }
@@ -97,6 +97,9 @@ func exitCode(err error) int {
 	return ExitFailed
 }
 
+// errInterrupted stands for what became of a call that Ctrl-C ended.
+var errInterrupted = errors.New("interrupted")
+
 // report prints the error and returns its exit code.
 func (c *cli) report(cmd *cobra.Command, err error) int {
 	code := exitCode(err)
@@ -107,11 +110,14 @@ func (c *cli) report(cmd *cobra.Command, err error) int {
 		}
 		err = e.Err
 	}
+	if errors.Is(err, context.Canceled) {
+		err = errInterrupted
+	}
 	printError(c.Stderr, err)
 	var usage *usageFault
 	if errors.As(err, &usage) || e != nil && e.usage {
 		fmt.Fprintf(c.Stderr, "see `%s --help`\n", cmd.CommandPath())
-	} else if step := nextStep[fairway.KindOf(err)]; step != "" && e == nil && !errors.Is(err, context.Canceled) {
+	} else if step := nextStep[fairway.KindOf(err)]; step != "" && e == nil && err != errInterrupted {
 		fmt.Fprintln(c.Stderr, step)
 	}
 	return code

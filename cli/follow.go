@@ -20,7 +20,7 @@ type waitFlags struct {
 }
 
 func (w *waitFlags) bind(f *pflag.FlagSet, what string) {
-	f.BoolVar(&w.wait, "wait", false, "follow "+what+" to its end; see `fairway help exit-codes`")
+	f.BoolVar(&w.wait, "wait", false, "follow "+what+" to its end; see fairway help exit-codes")
 	w.bindTimeout(f)
 }
 
@@ -83,7 +83,7 @@ func (c *cli) follow(ctx context.Context, b api.Backend, id string, timeout time
 	}
 	v := c.newProgressView()
 	defer v.close()
-	v.show(d, "")
+	v.show(d)
 	if !d.Status.Ended() {
 		if d, err = c.await(ctx, b, d, v); err != nil {
 			v.close()
@@ -101,13 +101,12 @@ func (c *cli) await(ctx context.Context, b api.Backend, d fairway.Delivery, v *p
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	var awaySince time.Time
-	text := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return d, ctx.Err()
-		case text = <-changes.progress:
-			v.show(d, text)
+		case v.progress = <-changes.progress:
+			v.show(d)
 			continue
 		case <-changes.events:
 		case <-tick.C:
@@ -116,7 +115,7 @@ func (c *cli) await(ctx context.Context, b api.Backend, d fairway.Delivery, v *p
 		switch {
 		case err == nil:
 			awaySince, d = time.Time{}, now
-			v.show(d, text)
+			v.show(d)
 		case ctx.Err() != nil || fairway.KindOf(err) != fairway.KindUnavailable:
 			return d, err
 		case awaySince.IsZero():
@@ -192,15 +191,15 @@ func endText(d fairway.Delivery) string {
 // subscription tells of changes of one delivery.
 type subscription struct {
 	events   chan struct{} // something has happened; holds one
-	progress chan string   // the present text
-	stop     func()        // ends it and waits
+	progress chan api.Progress
+	stop     func() // ends it and waits
 }
 
 // subscribe listens until ctx ends or stop is called. When the connection
 // breaks it begins again; what is missed then is found by looking regularly.
 func subscribe(ctx context.Context, b api.Backend, id fairway.DeliveryID) subscription {
 	ctx, cancel := context.WithCancel(ctx)
-	s := subscription{events: make(chan struct{}, 1), progress: make(chan string)}
+	s := subscription{events: make(chan struct{}, 1), progress: make(chan api.Progress)}
 	done := make(chan struct{})
 	s.stop = func() { cancel(); <-done }
 	notify := func(ch api.Change) error {
@@ -218,7 +217,7 @@ func subscribe(ctx context.Context, b api.Backend, id fairway.DeliveryID) subscr
 				continue
 			}
 			select {
-			case s.progress <- p.Text:
+			case s.progress <- p:
 			case <-ctx.Done():
 				return ctx.Err()
 			}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"strings"
 
@@ -20,7 +19,7 @@ func (c *cli) getCommand() *cobra.Command {
 			"fairway get services --project sockshop",
 			"fairway get deliveries --open",
 			"fairway get delivery 1a2b3c4d",
-			"fairway get evaluation 1a2b3c4d/staging/1 -o json"),
+			"fairway get evaluation 4f1c2d9e0b7a8c35 -o json"),
 		c.getProjects(), c.getStages(), c.getServices(),
 		c.getDeliveries(), c.getDelivery(), c.getEvaluation(), c.getReport(),
 		c.getEvents(), c.getTargets(), c.getRoutes(), c.getStatus())
@@ -249,6 +248,12 @@ func yesNo(v bool) string {
 	return "no"
 }
 
+// durability says what a person has to know about each way of storing.
+var durability = map[string]string{
+	"power":   ": what is stored survives a power cut",
+	"process": ": a power cut may lose what was stored last",
+}
+
 func (c *cli) getStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -277,7 +282,7 @@ func (c *cli) getStatus() *cobra.Command {
 		f.add("Gateway", s.Gateway)
 		f.add("Registry", s.Registry)
 		f.add("Data", s.Data)
-		f.add("Stored", fmt.Sprintf("survives a loss of %s", s.Durability))
+		f.add("Durability", s.Durability+durability[s.Durability])
 		f.write(w)
 	})
 }

@@ -95,7 +95,7 @@ func (c *cli) getDelivery() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delivery ID",
 		Short: "Show a delivery step by step",
-		Long: long("Shows a delivery's steps in each stage, how long each took and why it ended as it did. The first characters of the id are enough.",
+		Long: long("Shows a delivery's steps in each stage, how long each took and why it ended as it did. The first eight characters of the id are enough.",
 			"to see where a delivery is, or why it did not go on.",
 			"`fairway get deliveries` lists the ids. The output of its processes is shown by `fairway logs ID`, a gate's reasons by `fairway get evaluation`."),
 		Example: example("fairway get delivery 1a2b3c4d", "fairway get delivery 1a2b3c4d -o yaml"),
@@ -118,11 +118,11 @@ func (c *cli) writeDelivery(w io.Writer, d fairway.Delivery) {
 		f.add("Now", fmt.Sprintf("%s in %s", d.Step, d.Stage))
 	}
 	f.add("Reason", d.Reason)
-	took := c.Now().Sub(d.StartedAt)
 	if d.EndedAt != nil {
-		took = d.EndedAt.Sub(d.StartedAt)
+		f.add("Took", short(d.EndedAt.Sub(d.StartedAt))+" from "+stamp(d.StartedAt))
+	} else {
+		f.add("Started", stamp(d.StartedAt)+" ("+c.age(d.StartedAt)+" ago)")
 	}
-	f.add("Started", fmt.Sprintf("%s, took %s", stamp(d.StartedAt), short(took)))
 	f.write(w)
 	if len(d.Stages) == 0 {
 		return

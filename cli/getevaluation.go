@@ -22,7 +22,7 @@ func (c *cli) getEvaluation() *cobra.Command {
 		Long: long("Shows a gate's verdict: the score against the objectives, and for each indicator the query as it was sent, the samples, the limits, and the sentence that says why.",
 			"a gate turned a version away, or let one pass that you doubt.",
 			"`fairway get delivery ID` names the evaluation of each stage."),
-		Example: example("fairway get evaluation 1a2b3c4d/staging/1", "fairway get evaluation 1a2b3c4d/staging/1 -o json"),
+		Example: example("fairway get evaluation 4f1c2d9e0b7a8c35", "fairway get evaluation 4f1c2d9e0b7a8c35 -o json"),
 		Args:    words("ID"),
 	}
 	ask := func(cmd *cobra.Command, b api.Backend, args []string) (fairway.Evaluation, error) {
@@ -102,7 +102,7 @@ func (c *cli) getReport() *cobra.Command {
 		Long: long("Shows a test report: each check, how many requests it sent, how many failed, and how long the answers took.",
 			"a test turned a version away, or to see what load it was under.",
 			"the event "+fairway.TypeTestsFinished+" names the report as detail.report: `fairway get events --delivery ID -o yaml`."),
-		Example: example("fairway get report 1a2b3c4d/staging/1", "fairway get report 1a2b3c4d/staging/1 -o json"),
+		Example: example("fairway get report test.1a2b3c4d5e6f.staging.1", "fairway get report test.1a2b3c4d5e6f.staging.1 -o json"),
 		Args:    words("ID"),
 	}
 	ask := func(cmd *cobra.Command, b api.Backend, args []string) (fairway.TestReport, error) {

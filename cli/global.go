@@ -26,9 +26,9 @@ type globalFlags struct {
 
 func (g *globalFlags) bind(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&g.server, "server", "", "address of Fairway (default FAIRWAY_SERVER, else "+api.DefaultURL+")")
-	f.StringVar(&g.token, "token", "", "API token (default FAIRWAY_TOKEN, else the file token of the data directory)")
-	f.StringVar(&g.data, "data", "", "data directory of the Fairway on this machine")
+	f.StringVar(&g.server, "server", "", "`address` of Fairway (default FAIRWAY_SERVER, else "+api.DefaultURL+")")
+	f.StringVar(&g.token, "token", "", "API `token` (default FAIRWAY_TOKEN, else the file token of the data directory)")
+	f.StringVar(&g.data, "data", "", "data `directory` of the Fairway on this machine")
 	f.BoolVar(&g.noColour, "no-color", false, "print no colours (also when NO_COLOR is set)")
 	f.BoolVar(&g.quiet, "quiet", false, "print results only, no progress and no remarks")
 }
@@ -127,12 +127,22 @@ func (c *cli) warn(text string) { fmt.Fprintln(c.Stderr, "warning:", text) }
 
 // coloured reports whether what goes to Stdout may be coloured.
 func (c *cli) coloured() bool {
-	return !c.global.noColour && c.Env("NO_COLOR") == "" && c.Env("TERM") != "dumb" && c.terminal(c.Stdout)
+	return !c.global.noColour && c.Env("NO_COLOR") == "" && c.Env("TERM") != "dumb" && c.terminal(c.Stdout) > 0
 }
 
-func isTerminal(w io.Writer) bool {
+func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	if !ok {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	if columns < 20 {
+		return 80 // some say that they have none
+	}
+	return columns
 }
 
 // maxFile is the most that is read of one file, in bytes.
@@ -140,14 +150,29 @@ const maxFile = 16 << 20
 
 // readFile reads a file that the user named; "-" is the standard input.
 func (c *cli) readFile(flag, name string) ([]byte, error) {
-	if name == "-" {
-		b, err := io.ReadAll(io.LimitReader(c.Stdin, maxFile))
-		if err != nil {
-			return nil, fmt.Errorf("read the standard input: %w", err)
-		}
-		return b, nil
+	if name != "-" {
+		return readPath(flag, name)
 	}
-	return readPath(flag, name)
+	if c.stdin {
+		return nil, fairway.Invalid(flag, name, "is the standard input, which has been read already", "use - once")
+	}
+	c.stdin = true
+	b, err := io.ReadAll(io.LimitReader(c.Stdin, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the standard input: %w", err)
+	}
+	if len(b) > maxFile {
+		return nil, fairway.Invalid(flag, name, "is longer than the standard input may be", fmt.Sprintf("at most %d bytes are taken", maxFile))
+	}
+	return b, nil
+}
+
+// fileLabel is what messages call a file that the user named.
+func fileLabel(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
 }
 
 // readPath reads a file; flag is what the user named it by.

@@ -41,6 +41,7 @@ func groupRun(cmd *cobra.Command, args []string) error {
 	}
 	slices.Sort(names)
 	remedy := "use one of " + strings.Join(names, ", ")
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		remedy = "did you mean " + strings.Join(near, " or ") + "? " + remedy
 	}
@@ -81,6 +82,30 @@ func required(cmd *cobra.Command, names ...string) error {
 		return usageError(err)
 	}
 	return nil
+}
+
+// helpCommand replaces cobra's, which takes a word that names nothing for a
+// success.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND | exit-codes]",
+		Short: "Explain a command",
+		Long: long("Prints the help of a command, as --help does behind it.",
+			"you know what you want to do, and not how to write it.",
+			"the commands that there are are listed."),
+		Example: example("fairway help", "fairway help send event new-artifact", "fairway help exit-codes"),
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return usageError(err)
+			}
+			if len(rest) > 0 {
+				return groupRun(found, rest)
+			}
+			return found.Help()
+		},
+	}
 }
 
 func completion(root *cobra.Command) {

@@ -59,10 +59,10 @@ func (c *cli) linter(what, file string, check func(file string, b []byte) error)
 			if err != nil {
 				return err
 			}
-			if err := check(args[0], b); err != nil {
+			if err := check(fileLabel(args[0]), b); err != nil {
 				return err
 			}
-			c.remark("%s: no problems", args[0])
+			c.remark("%s: no problems", fileLabel(args[0]))
 			return nil
 		},
 	}

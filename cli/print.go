@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/pflag"
-	"go.yaml.in/yaml/v3"
 )
 
 // oneOf is a flag that has one of a few values.
@@ -62,46 +61,6 @@ func writeJSON(w io.Writer, value any) error {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(value)
-}
-
-// writeYAML writes what writeJSON writes, keys and their order included, as
-// YAML.
-func writeYAML(w io.Writer, value any) error {
-	var b bytes.Buffer
-	if err := writeJSON(&b, value); err != nil {
-		return err
-	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(b.Bytes(), &doc); err != nil {
-		return fmt.Errorf("write YAML: %w", err)
-	}
-	plain(&doc)
-	e := yaml.NewEncoder(w)
-	e.SetIndent(2)
-	if err := e.Encode(&doc); err != nil {
-		return fmt.Errorf("write YAML: %w", err)
-	}
-	return e.Close()
-}
-
-// plain takes away JSON's brackets and quotes. Text that would be read as
-// something else without quotes keeps them.
-func plain(n *yaml.Node) {
-	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" || !needsQuotes(n.Value) {
-		n.Style = 0
-	}
-	for _, c := range n.Content {
-		plain(c)
-	}
-}
-
-// needsQuotes reports whether some reader of YAML would not take the bare
-// text as text: numbers, dates, the many words for true, and null.
-func needsQuotes(s string) bool {
-	if s == "" || s[0] >= '0' && s[0] <= '9' || strings.ContainsAny(s[:1], "+-.~") {
-		return true
-	}
-	return slices.Contains([]string{"y", "n", "yes", "no", "on", "off", "true", "false", "null"}, strings.ToLower(s))
 }
 
 // table is rows of cells with aligned columns.
@@ -176,6 +135,8 @@ func short(d time.Duration) string {
 		return fmt.Sprintf("%.1fs", d.Seconds())
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 10*time.Minute:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
 	case d < 2*time.Hour:
 		return fmt.Sprintf("%dm", int(d.Minutes()))
 	case d < 48*time.Hour:

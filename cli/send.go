@@ -59,10 +59,10 @@ func (c *cli) sendEvents(cmd *cobra.Command, file string, wait waitFlags) error 
 	}
 	events, err := cloudevents.Parse(text)
 	if err != nil {
-		return fairway.InFile(file, err)
+		return fairway.InFile(fileLabel(file), err)
 	}
 	if wait.wait && len(events) > 1 {
-		return fairway.InFile(file, fairway.Invalid("--wait", "", "follows one delivery, but the file holds several events", "send them without --wait, or one by one"))
+		return fairway.InFile(fileLabel(file), fairway.Invalid("--wait", "", "follows one delivery, but the file holds several events", "send them without --wait, or one by one"))
 	}
 	b, err := c.backend()
 	if err != nil {
