@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/fairwaycd/fairway"
@@ -47,11 +46,13 @@ func (w work) deploy(ctx context.Context) (sequence.Result, error) {
 	if err != nil {
 		return sequence.Result{}, err
 	}
-	reason := fmt.Sprintf("%s is ready as %s in stage %s", w.e.Artifact.Tag, w.place.Workload(), w.e.Stage)
+	r := sequence.Result{OK: true, Cut: cut, Reason: fmt.Sprintf("%s is ready as %s in stage %s", w.e.Artifact.Tag, w.place.Workload(), w.e.Stage)}
 	if len(i.NotRun) > 0 {
-		reason += "; " + strings.Join(i.NotRun, "; ")
+		if r.Detail, err = json.Marshal(map[string][]string{"notRun": i.NotRun}); err != nil {
+			return sequence.Result{}, fmt.Errorf("encode what is not run: %w", err)
+		}
 	}
-	return sequence.Result{OK: true, Reason: reason, Cut: cut}, nil
+	return r, nil
 }
 
 // start applies the artifact as the given instance and waits for it.

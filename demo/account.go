@@ -21,6 +21,7 @@ type account struct {
 	began    time.Time
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
+	told     map[string]bool // what need not be said again; follow's goroutine has it
 
 	mu       sync.Mutex
 	progress bool // the last line is progress and will be overwritten
@@ -29,7 +30,7 @@ type account struct {
 }
 
 func newAccount(out io.Writer, terminal bool) *account {
-	return &account{out: out, terminal: terminal, began: time.Now(), ended: map[fairway.DeliveryID]bool{}, news: make(chan struct{}, 1)}
+	return &account{out: out, terminal: terminal, began: time.Now(), ended: map[fairway.DeliveryID]bool{}, told: map[string]bool{}, news: make(chan struct{}, 1)}
 }
 
 const (
@@ -167,13 +168,18 @@ func (a *account) detail(e fairway.Event, d fairway.EventData) {
 		for _, n := range found.Notes {
 			a.line(indent + a.paint(dim, n))
 		}
-	case fairway.TypeEvaluationDone:
-		var ev fairway.Evaluation
-		if json.Unmarshal(d.Detail, &ev) != nil {
+	case fairway.TypeDeploymentFinished:
+		var found struct {
+			NotRun []string `json:"notRun"`
+		}
+		if json.Unmarshal(d.Detail, &found) != nil {
 			return
 		}
-		for _, r := range ev.IndicatorResults {
-			a.line(indent + a.paint(dim, fmt.Sprintf("score %g of %g needed: %s", ev.TotalScore, ev.Objectives.Pass, r.Explanation)))
+		for _, n := range found.NotRun {
+			if !a.told[n] {
+				a.told[n] = true
+				a.line(indent + a.paint(dim, n))
+			}
 		}
 	}
 }

@@ -32,7 +32,7 @@ func (s *story) check(ctx context.Context, v2, v3 fairway.Delivery) error {
 	promise(v3.Status == fairway.StatusFinished, "v3 (0.6.2-3) reached the end: %s", v3.Status)
 	mean2, mean3 := s.mean(ctx, v2), s.mean(ctx, v3)
 	promise(mean2 >= 1.0, "the gate saw v2 answer in %.3f s on average, at least 1.0 s", mean2)
-	promise(mean3 < 0.1, "the gate saw v3 answer in %.4f s on average, below 0.1 s", mean3)
+	promise(mean3 < 0.1, "the gate saw v3 answer in %.6f s on average, below 0.1 s", mean3)
 	version, err := s.prober.ask(ctx)
 	promise(err == nil && version == "v3", "production answers Version = %s %s", version, errText(err))
 	s.checkGit(ctx, promise)

@@ -83,7 +83,10 @@ func (d *decider) deployed(x *Delivery, r Result) {
 	}
 	d.closeStep(x, "ok", r.Reason)
 	x.Reason = d.say(x.ID, "%s", r.Reason)
-	d.emit(x, fairway.TypeDeploymentFinished, x.Reason, nil)
+	d.emit(x, fairway.TypeDeploymentFinished, x.Reason, func(v *fairway.EventData) { v.Detail = r.Detail })
+	if r.Cut > 0 {
+		d.emit(x, fairway.TypeDrainTimedOut, fmt.Sprintf("%d requests to the version before %s were still under way when the drain limit had passed and were cut off", r.Cut, x.Artifact.Tag), nil)
+	}
 	if x.releasesFirst() {
 		d.start(x, Effect{Step: fairway.StepRelease, Weights: fairway.Full(x.Colour)})
 		return
