@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fairwaycd/fairway/app"
 )
@@ -24,8 +26,7 @@ const memoryLimit = 400 << 20
 
 func upCommand() *cobra.Command {
 	var o app.Options
-	var logLevel string
-	var stopWithin time.Duration
+	var f upFlags
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start Fairway on this machine",
@@ -42,26 +43,37 @@ in flight included.`,
   fairway up --data ./fairway-data --listen 127.0.0.1:9080 --gateway 127.0.0.1:9000`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if f := c.Flags().Lookup("data"); f != nil {
-				o.Data = f.Value.String()
+			if data := c.Flags().Lookup("data"); data != nil {
+				o.Data = data.Value.String()
 			}
-			return up(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), o, logLevel, stopWithin)
+			return up(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), o, f)
 		},
 	}
-	f := c.Flags()
+	f.bind(c.Flags(), &o)
+	return c
+}
+
+// upFlags are those of up that say nothing to the app itself.
+type upFlags struct {
+	logLevel   string
+	readyFile  string
+	stopWithin time.Duration
+}
+
+func (u *upFlags) bind(f *pflag.FlagSet, o *app.Options) {
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "address of console, API, git and registry")
 	f.StringVar(&o.Gateway, "gateway", "127.0.0.1:8000", "address at which the delivered services answer")
 	f.StringVar(&o.Durability, "durability", app.DurabilityPower, "what a stored event survives: power (every write is synced) or process (a power cut may lose the last second)")
 	f.DurationVar(&o.Drain, "drain", 30*time.Second, "how long requests under way may go on when their version is stopped")
-	f.StringVar(&logLevel, "log-level", "warn", "of the JSON log on standard error: debug, info, warn or error")
-	f.DurationVar(&stopWithin, "stop-within", time.Minute, "limit for an orderly stop")
-	return c
+	f.StringVar(&u.logLevel, "log-level", "warn", "of the JSON log on standard error: debug, info, warn or error")
+	f.StringVar(&u.readyFile, "ready-file", "", "write addresses and data directory to this `file`, as JSON, once ready: for scripts that let --listen choose a port")
+	f.DurationVar(&u.stopWithin, "stop-within", time.Minute, "limit for an orderly stop")
 }
 
-func up(ctx context.Context, out, errOut io.Writer, o app.Options, logLevel string, stopWithin time.Duration) (err error) {
+func up(ctx context.Context, out, errOut io.Writer, o app.Options, u upFlags) (err error) {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(logLevel)); err != nil {
-		return fmt.Errorf("--log-level %q is none of debug, info, warn, error", logLevel)
+	if err := level.UnmarshalText([]byte(u.logLevel)); err != nil {
+		return fmt.Errorf("--log-level %q is none of debug, info, warn, error", u.logLevel)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
@@ -81,6 +93,9 @@ func up(ctx context.Context, out, errOut io.Writer, o app.Options, logLevel stri
 	}
 	err = a.Start(ctx)
 	if err == nil {
+		err = u.writeReady(a)
+	}
+	if err == nil {
 		greet(out, a, time.Since(began))
 		select {
 		case <-ctx.Done():
@@ -88,12 +103,36 @@ func up(ctx context.Context, out, errOut io.Writer, o app.Options, logLevel stri
 		case err = <-a.Failed():
 		}
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.stopWithin)
 	defer cancel()
 	if serr := a.Stop(stop); err == nil {
 		err = serr
 	}
 	return err
+}
+
+// writeReady tells scripts where Fairway is. The file appears whole.
+func (u upFlags) writeReady(a *app.App) error {
+	if u.readyFile == "" {
+		return nil
+	}
+	b, err := json.Marshal(struct {
+		Listen  string `json:"listen"`
+		Gateway string `json:"gateway"`
+		Data    string `json:"data"`
+		Login   string `json:"login"` // works once
+		PID     int    `json:"pid"`
+	}{a.Address(), a.GatewayAddress(), a.Data(), a.LoginURL(), os.Getpid()})
+	if err == nil {
+		err = os.WriteFile(u.readyFile+".new", b, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(u.readyFile+".new", u.readyFile)
+	}
+	if err != nil {
+		return fmt.Errorf("write --ready-file: %w", err)
+	}
+	return nil
 }
 
 func greet(out io.Writer, a *app.App, took time.Duration) {
