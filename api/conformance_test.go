@@ -243,7 +243,7 @@ func TestLogs(t *testing.T) {
 				t.Errorf("Logs returned %v after its context ended", err)
 			}
 			full := errors.New("no space left")
-			if err := b.Logs(t.Context(), "d", broken{full}, false); !errors.Is(err, full) {
+			if err := b.Logs(t.Context(), "d", broken{full}, false); err != full {
 				t.Errorf("Logs returned %v when its writer failed", err)
 			}
 		})
