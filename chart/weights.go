@@ -61,7 +61,10 @@ func ReadWeights(file string, data []byte) (w fairway.Weights, ok bool, err erro
 // SetWeights writes the split into the service's VirtualService and changes
 // nothing but the weights' lines. In a direct stage there is nothing to write.
 func SetWeights(files map[string][]byte, s fairway.ServiceName, w fairway.Weights) (map[string][]byte, error) {
-	if err := w.Validate(); err != nil {
+	// Both at 0 is how a service stands before its first release, and again
+	// when that was taken back.
+	none := len(w) == 2 && w[fairway.Blue] == 0 && w[fairway.Green] == 0
+	if err := w.Validate(); err != nil && !none {
 		return nil, err
 	}
 	st, err := Strategy(files, s)

@@ -42,7 +42,7 @@ func (k *Keeper) SetImage(ctx context.Context, c controller.Change, a fairway.Ar
 // SetWeights implements [controller.Configuration].
 func (k *Keeper) SetWeights(ctx context.Context, c controller.Change, w fairway.Weights) (string, error) {
 	return k.commit(ctx, c, func(files map[string][]byte) (map[string][]byte, error) {
-		if w == nil {
+		if w == nil && c.Stage.DeploymentStrategy == fairway.BlueGreen {
 			w = fairway.Weights{fairway.Blue: 0, fairway.Green: 0}
 		}
 		return chart.SetWeights(files, c.Service, w)

@@ -37,7 +37,11 @@ func Decide(s *State, in Input, now time.Time) Decision {
 		d.command(*in.Command)
 	case in.Foreign != nil:
 		d.say("", "an event of type %s from %s was stored; it starts nothing", in.Foreign.Type, in.Foreign.Source)
-		d.events, d.changed = append(d.events, *in.Foreign), true
+		e := *in.Foreign
+		if e.Time.IsZero() {
+			e.Time = d.now
+		}
+		d.events, d.changed = append(d.events, e), true
 	case in.Result != nil:
 		d.result(*in.Result)
 	case in.Timer != nil:

@@ -446,3 +446,12 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEventThatStartsNothingIsStored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.do(Input{Foreign: &fairway.Event{ID: "1", Source: "ci", Type: "com.example.build"}})
+	if !d.Changed || len(d.Events) != 1 || d.Events[0].Time.IsZero() || len(w.s.Open) != 0 {
+		t.Errorf("%+v", d)
+	}
+}
