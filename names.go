@@ -61,8 +61,8 @@ func (c Colour) String() string {
 	return string(c)
 }
 
-// MarshalText writes what [Colour.String] writes, so that a direct stage's
-// weights have a key.
+// MarshalText writes what [Colour.String] writes. As a key of a JSON object
+// encoding/json takes the plain string instead: a direct stage's key is "".
 func (c Colour) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // UnmarshalText reads what [Colour.MarshalText] wrote.

@@ -212,21 +212,24 @@ func (b *backend) Logs(ctx context.Context, id string, w io.Writer, follow bool)
 func (b *backend) Watch(ctx context.Context, f func(api.Change) error) error {
 	changed, cancel := b.view.Watch()
 	defer cancel()
-	after := uint64(0)
-	if latest := b.view.Events(controller.EventFilter{Limit: 1}); len(latest) > 0 {
-		after = latest[0].Seq
-	}
+	after := b.view.LastEvent()
 	last := map[fairway.DeliveryID]string{}
-	for {
-		events := b.view.Events(controller.EventFilter{After: after, Limit: 1000})
+	for first := true; ; first = false {
+		var events []controller.Stored
+		if now := b.view.LastEvent(); now > after {
+			events = b.view.Events(controller.EventFilter{After: max(after, 1), Limit: 1000})
+		}
 		if len(events) > 0 {
 			after = events[len(events)-1].Seq
 		}
 		c := api.Change{Events: stored(events), Progress: b.progress(last)}
-		if len(c.Events) > 0 || len(c.Progress) > 0 {
+		if first || len(c.Events) > 0 || len(c.Progress) > 0 {
 			if err := f(c); err != nil {
 				return err
 			}
+		}
+		if b.view.LastEvent() > after {
+			continue
 		}
 		select {
 		case <-ctx.Done():

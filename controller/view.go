@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 
@@ -41,8 +42,15 @@ func NewView() *View {
 	return &View{
 		services: map[service]fairway.ServiceView{},
 		rows:     map[fairway.DeliveryID]*fairway.Delivery{}, trouble: map[string]error{},
-		texts: map[fairway.DeliveryID]string{}, subs: map[int]chan struct{}{},
+		texts: map[fairway.DeliveryID]string{}, subs: map[int]chan struct{}{}, version: 1,
 	}
+}
+
+// LastEvent returns the Seq of the latest event.
+func (v *View) LastEvent() uint64 {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.version
 }
 
 func (v *View) loadEnded(b []byte) error {
@@ -86,7 +94,7 @@ func (v *View) addEvents(events []fairway.Event) {
 
 func (v *View) addEventsLocked(events []fairway.Event) {
 	for _, e := range events {
-		v.version++
+		v.version++ // the first is 2, so that After: 1 means all
 		v.events = append(v.events, Stored{v.version, e})
 	}
 	if n := len(v.events) - keepEvents; n > keepEvents/4 {
@@ -268,10 +276,11 @@ type EventFilter struct {
 	Delivery fairway.DeliveryID
 	Type     string
 	After    uint64 // only events with a larger Seq
-	Limit    int    // of the latest; default 200
+	Limit    int    // default 200
 }
 
-// Events lists the latest events, oldest first.
+// Events lists events, oldest first: the latest Limit of them, or the first
+// Limit of those after After, so that whoever reads on misses none.
 func (v *View) Events(f EventFilter) []Stored {
 	if f.Limit <= 0 {
 		f.Limit = 200
@@ -279,8 +288,20 @@ func (v *View) Events(f EventFilter) []Stored {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	var out []Stored
+	if f.After > 0 {
+		from := sort.Search(len(v.events), func(i int) bool { return v.events[i].Seq > f.After })
+		for _, e := range v.events[from:] {
+			if len(out) == f.Limit {
+				break
+			}
+			if f.matches(e) {
+				out = append(out, e)
+			}
+		}
+		return out
+	}
 	for _, e := range slices.Backward(v.events) {
-		if len(out) == f.Limit || e.Seq <= f.After {
+		if len(out) == f.Limit {
 			break
 		}
 		if f.matches(e) {
