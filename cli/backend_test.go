@@ -221,7 +221,7 @@ func (s *shop) start(r api.SendArtifact) fairway.DeliveryID {
 	return id
 }
 
-// sits are all the looks of the deliveries that go no further.
+// Delivery returns the present look, and lets the delivery move on.
 func (s *shop) Delivery(_ context.Context, id string) (fairway.Delivery, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"strings"
@@ -246,6 +248,43 @@ func TestShort(t *testing.T) {
 	} {
 		if got := short(d); got != want {
 			t.Errorf("short(%s) = %s, want %s", d, got, want)
+		}
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[float64]string{0: "0µs", 0.000632: "632µs", 0.01234: "12.3ms", 1.0123: "1.01s"} {
+		if got := seconds(v); got != want {
+			t.Errorf("seconds(%v) = %s, want %s", v, got, want)
+		}
+	}
+}
+
+func TestExitCodeOfErrors(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		err  error
+		want int
+	}{
+		{fairway.Invalid("a", "b", "c", "d"), ExitInvalid},
+		{fmt.Errorf("send: %w", fairway.Errorf(fairway.KindNotFound, "no such project")), ExitInvalid},
+		{fairway.Errorf(fairway.KindConflict, "x"), ExitFailed},
+		{fairway.Errorf(fairway.KindRefused, "x"), ExitFailed},
+		{fairway.Errorf(fairway.KindUnauthorized, "x"), ExitFailed},
+		{fairway.Errorf(fairway.KindUnavailable, "x"), ExitFailed},
+		{fairway.Errorf(fairway.KindFull, "x"), ExitFailed},
+		{errors.New("x"), ExitFailed},
+		{fmt.Errorf("demo: %w", &ExitError{Code: ExitWarned, Err: fairway.Invalid("a", "b", "c", "d")}), ExitWarned},
+		{&ExitError{Code: ExitSuperseded}, ExitSuperseded},
+	} {
+		if got := exitCode(tc.err); got != tc.want {
+			t.Errorf("%v: exit code %d, want %d", tc.err, got, tc.want)
+		}
+	}
+	for status, code := range byStatus {
+		if !status.Ended() || code < 0 || code > ExitTimeout {
+			t.Errorf("%s: exit code %d", status, code)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -127,6 +128,26 @@ func projects(cmd *cobra.Command, b api.Backend, name string) ([]api.Project, er
 	}
 	p, err := b.Project(cmd.Context(), fairway.ProjectName(name))
 	return []api.Project{p}, err
+}
+
+// known reports an error that lists what exists if the project or service of
+// a filter does not: an empty list would say that nothing has happened there.
+func known(cmd *cobra.Command, b api.Backend, project fairway.ProjectName, service fairway.ServiceName) error {
+	if project == "" && service == "" {
+		return nil
+	}
+	ps, err := projects(cmd, b, string(project))
+	if err != nil || service == "" {
+		return err
+	}
+	var names []fairway.ServiceName
+	for _, p := range ps {
+		names = append(names, p.Services...)
+	}
+	if slices.Contains(names, service) {
+		return nil
+	}
+	return fairway.Errorf(fairway.KindNotFound, "there is no service %s; there are: %s", service, first(joinNames(names), "none"))
 }
 
 func (c *cli) getServices() *cobra.Command {

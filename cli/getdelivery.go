@@ -59,7 +59,7 @@ func (c *cli) getDeliveries() *cobra.Command {
 		Short: "List deliveries, the newest first",
 		Long: long("Lists deliveries with where each is and the reason of the latest decision.",
 			"to find a delivery's id, what is under way, or what was turned away.",
-			"an unknown status is answered with those that exist."),
+			"an unknown status, project or service is answered with those that exist."),
 		Example: example("fairway get deliveries --open", "fairway get deliveries --project sockshop --service carts --status rejected", "fairway get deliveries --limit 100 -o json"),
 	}
 	fl := cmd.Flags()
@@ -71,6 +71,9 @@ func (c *cli) getDeliveries() *cobra.Command {
 	ask := func(cmd *cobra.Command, b api.Backend, _ []string) ([]fairway.Delivery, error) {
 		f.Status = fairway.DeliveryStatus(status.value)
 		if err := limit(f.Limit); err != nil {
+			return nil, err
+		}
+		if err := known(cmd, b, f.Project, f.Service); err != nil {
 			return nil, err
 		}
 		return listOf(b.Deliveries(cmd.Context(), f))
@@ -189,7 +192,7 @@ func (c *cli) getEvents() *cobra.Command {
 		Short: "List stored events",
 		Long: long("Lists events with the reason that each carries.",
 			"to see in what order things happened, or whether an event has arrived.",
-			"`fairway get deliveries` lists the ids of deliveries."),
+			"an unknown project or service is answered with those that exist; `fairway get deliveries` lists the ids of deliveries."),
 		Example: example("fairway get events --delivery 1a2b3c4d", "fairway get events --type "+fairway.TypeEvaluationDone+" -o json", "fairway get events --after 1200"),
 	}
 	fl := cmd.Flags()
@@ -201,6 +204,9 @@ func (c *cli) getEvents() *cobra.Command {
 	fl.IntVar(&f.Limit, "limit", 50, "at most this `number`")
 	ask := func(cmd *cobra.Command, b api.Backend, _ []string) ([]api.StoredEvent, error) {
 		if err := limit(f.Limit); err != nil {
+			return nil, err
+		}
+		if err := known(cmd, b, f.Project, f.Service); err != nil {
 			return nil, err
 		}
 		if f.Delivery != "" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -145,4 +146,13 @@ func (c *cli) writeReport(w io.Writer, r fairway.TestReport) {
 	t.write(w, "no checks")
 }
 
-func seconds(v float64) string { return fmt.Sprintf("%.3fs", v) }
+// seconds prints a response time, which short would cut too much of.
+func seconds(v float64) string {
+	switch d := time.Duration(v * float64(time.Second)); {
+	case d < time.Millisecond:
+		return fmt.Sprintf("%dµs", d.Microseconds())
+	case d < time.Second:
+		return fmt.Sprintf("%.1fms", v*1000)
+	}
+	return fmt.Sprintf("%.2fs", v)
+}

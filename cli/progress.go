@@ -80,11 +80,12 @@ func (v *progressView) running(d fairway.Delivery, stage fairway.StageName, s fa
 }
 
 func (v *progressView) text(stage fairway.StageName, s fairway.StepRecord, end time.Time, outcome, reason string) string {
-	line := fmt.Sprintf("%-12s %-10s %-7s %6s", stage, s.Step, outcome, short(end.Sub(s.StartedAt)))
+	painted := v.c.paint(outcome, fmt.Sprintf("%-7s", outcome))
+	line := fmt.Sprintf("%-12s %-10s %s %6s", stage, s.Step, painted, short(end.Sub(s.StartedAt)))
 	if reason != "" {
 		line += "  " + oneLine(reason)
 	}
-	return v.c.paint(outcome, line)
+	return line
 }
 
 // note prints a remark about the following itself.
