@@ -71,14 +71,18 @@ func (b *backend) AddResources(ctx context.Context, r api.AddResources) (api.Add
 	return api.Added{Stages: stages, Files: files}, err
 }
 
-// known refuses a project or service that does not exist.
-func (b *backend) known(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName) error {
+// known refuses a project or service that does not exist, and a stage, unless
+// it is empty.
+func (b *backend) known(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName, stage fairway.StageName) error {
 	i, err := b.keeper.Project(ctx, p)
 	if err != nil {
 		return err
 	}
 	if !slices.Contains(i.Services, s) {
 		return project.UnknownService(i, s)
+	}
+	if _, _, ok := i.Shipyard.Stage(stage); !ok && stage != "" {
+		return project.UnknownStage(i, stage)
 	}
 	return nil
 }
@@ -95,7 +99,7 @@ func (b *backend) SendArtifact(ctx context.Context, r api.SendArtifact) (api.Acc
 	if err := a.Validate(); err != nil {
 		return api.Accepted{}, err
 	}
-	if err := b.known(ctx, r.Project, r.Service); err != nil {
+	if err := b.known(ctx, r.Project, r.Service, r.Stage); err != nil {
 		return api.Accepted{}, err
 	}
 	return b.submit(ctx, r.Project, r.Service, &sequence.Artifact{
@@ -136,7 +140,7 @@ func (b *backend) sendEvent(ctx context.Context, e fairway.Event) (api.Accepted,
 	if err != nil {
 		return api.Accepted{}, err
 	}
-	if err := b.known(ctx, r.Project, r.Service); err != nil {
+	if err := b.known(ctx, r.Project, r.Service, ""); err != nil {
 		return api.Accepted{}, err
 	}
 	in := &sequence.Artifact{Source: e.Source, EventID: e.ID, Context: e.Context, Artifact: r.Artifact, Actor: "event from " + e.Source}
@@ -173,7 +177,7 @@ func (b *backend) keepEvent(ctx context.Context, e fairway.Event) (api.Accepted,
 		Project fairway.ProjectName `json:"project"`
 		Service fairway.ServiceName `json:"service"`
 	}
-	if err := json.Unmarshal(e.Data, &about); err != nil || b.known(ctx, about.Project, about.Service) != nil {
+	if err := json.Unmarshal(e.Data, &about); err != nil || b.known(ctx, about.Project, about.Service, "") != nil {
 		about.Project, about.Service = "_", "_"
 	}
 	d, err := b.control.Submit(ctx, about.Project, about.Service, e.Source+"#"+e.ID, sequence.Input{Foreign: &e})

@@ -150,6 +150,28 @@ func TestADeliveryGoesThroughAllStages(t *testing.T) {
 	}
 }
 
+func TestARepeatedEventIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir(), inmem.NewWorld(plan()), nil, nil)
+	defer s.stop()
+	s.onboard(t, "carts")
+	in := artifact("1")
+	in.Artifact.Pushed = false
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	first, err := s.Submit(ctx, "shop", "carts", "1", in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Submit(ctx, "shop", "carts", "1", in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Delivery != first.Delivery || again.Changed {
+		t.Errorf("the first was %s, its repetition %s, changed %v", first.Delivery, again.Delivery, again.Changed)
+	}
+}
+
 func shortTypes(events []fairway.Event) (out []string) {
 	for _, e := range events {
 		out = append(out, strings.TrimPrefix(strings.TrimPrefix(e.Type, "sh.keptn.events."), "dev.fairway."))

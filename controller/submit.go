@@ -2,24 +2,23 @@ package controller
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"strconv"
-	"sync/atomic"
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/sequence"
 )
 
-var tokens atomic.Uint64
-
 // Submit stores an input and waits for its decision. When ctx ends first, the
-// input is stored all the same and will be decided.
+// input is stored all the same and will be decided. The queue must not
+// suppress it as a repetition, since nobody would be told a decision then:
+// what is a repetition is the engine's to say.
 func (c *Controller) Submit(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName, id string, in sequence.Input) (sequence.Decision, error) {
-	token := strconv.FormatUint(tokens.Add(1), 36)
+	token := rand.Text()
 	ch := c.waiters.expect(token)
 	defer c.waiters.forget(token)
-	if err := c.publish(ctx, p, s, id, envelope{Token: token, Input: in}); err != nil {
+	if err := c.publish(ctx, p, s, id+"#"+token, envelope{Token: token, Input: in}); err != nil {
 		return sequence.Decision{}, err
 	}
 	select {

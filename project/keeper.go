@@ -241,3 +241,8 @@ func changeFailed(stage fairway.StageName, err error) error {
 func UnknownService(i Info, s fairway.ServiceName) error {
 	return unknownService(i.Name, s, i.Services)
 }
+
+// UnknownStage says that the project lacks the stage, and what it has.
+func UnknownStage(i Info, s fairway.StageName) error {
+	return unknownStage(i.Name, s, i.Shipyard)
+}
