@@ -69,22 +69,17 @@ type App struct {
 // New validates the options, takes the ports and the data directory, and
 // opens every part. Nothing runs yet. When it fails, everything taken is given
 // back.
-func New(ctx context.Context, o Options) (a *App, err error) {
-	o, err = o.withDefaults()
+func New(ctx context.Context, o Options) (*App, error) {
+	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	a = &App{o: o, started: time.Now(), view: controller.NewView(), refusals: newRefusals(), failed: make(chan error, 2)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
-		}
-	}()
+	a := &App{o: o, started: time.Now(), view: controller.NewView(), refusals: newRefusals(), failed: make(chan error, 2)}
 	for _, step := range []func(context.Context) error{
 		a.takePorts, a.openData, a.openLog, a.openGit, a.openRegistry, a.openPlatform, a.openTraffic, a.openControl,
 	} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return nil, errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
 		}
 	}
 	return a, nil
