@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/app"
 )
 
@@ -73,7 +74,7 @@ func (u *upFlags) bind(f *pflag.FlagSet, o *app.Options) {
 func up(ctx context.Context, out, errOut io.Writer, o app.Options, u upFlags) (err error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(u.logLevel)); err != nil {
-		return fmt.Errorf("--log-level %q is none of debug, info, warn, error", u.logLevel)
+		return fairway.Invalid("log-level", u.logLevel, "is not a level", "use debug, info, warn or error")
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
@@ -162,7 +163,7 @@ func failpoint(spec string) (func(string), error) {
 	if found {
 		v, err := strconv.ParseInt(count, 10, 64)
 		if err != nil || v < 1 {
-			return nil, fmt.Errorf("FAIRWAY_FAILPOINT=%q is not NAME or NAME:N", spec)
+			return nil, fairway.Invalid("FAIRWAY_FAILPOINT", spec, "is not a point", "write NAME or NAME:N, N being 1 or more")
 		}
 		n = v
 	}
