@@ -211,7 +211,7 @@ func TestResolveErrors(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, image.StoreOptions{})
 	_, err := s.Resolve(t.Context(), artifact("mongo:latest"))
-	for _, want := range []string{"fairway image push PROGRAM " + s.host + "/mongo:latest", "docker push " + s.host + "/mongo:latest"} {
+	for _, want := range []string{"fairway image push --binary PROGRAM " + s.host + "/mongo:latest", "docker push " + s.host + "/mongo:latest"} {
 		if fairway.KindOf(err) != fairway.KindNotFound || !strings.Contains(err.Error(), want) {
 			t.Errorf("missing image: %v; want not_found with %q", err, want)
 		}

@@ -217,7 +217,7 @@ func (s *source) explainStatus(e *transport.Error) error {
 	case e.StatusCode == http.StatusNotFound && s.local:
 		ref := s.repo.Name() + ":" + s.artifact.Tag
 		return fairway.Errorf(fairway.KindNotFound,
-			"the image %s is not in this Fairway's registry; push it there: fairway image push PROGRAM %s (from a program), crane copy SOURCE %[2]s (from another registry), or docker push %[2]s", s.artifact, ref)
+			"the image %s is not in this Fairway's registry; push it there: fairway image push --binary PROGRAM %s (from a program), crane copy SOURCE %[2]s (from another registry), or docker push %[2]s", s.artifact, ref)
 	case e.StatusCode == http.StatusNotFound:
 		return fairway.Errorf(fairway.KindNotFound, "the registry %s has no image %s; check name and tag", where, s.artifact)
 	case e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden:

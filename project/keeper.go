@@ -216,6 +216,7 @@ func wanted(y fairway.Shipyard, tag string) bool {
 	})
 }
 
+// unknownService says that the project lacks the service, and what it has.
 func unknownService(p fairway.ProjectName, s fairway.ServiceName, have []fairway.ServiceName) error {
 	texts := make([]string, len(have))
 	for i, n := range have {

@@ -175,6 +175,7 @@ func (d *decider) startStage(in Artifact) (int, bool) {
 	i := slices.IndexFunc(in.Plan, func(p fairway.Stage) bool { return p.Name == in.From })
 	if i < 0 {
 		d.ignoreArtifact(in, fmt.Sprintf("the shipyard has no stage %s; it has %s", in.From, fairway.Shipyard{Stages: in.Plan}.StageNames()))
+		d.refused = fairway.Errorf(fairway.KindNotFound, "%s", d.reason)
 		return 0, false
 	}
 	return i, true
