@@ -261,8 +261,8 @@ func (s *server) delivery(what, service, tag string, ok func(fairway.Delivery) b
 		}
 		for _, d := range all {
 			if d.Artifact.Tag == tag {
-				last = d
-				return ok(d), nil
+				last, err = c.Delivery(context.Background(), string(d.ID)) // with how far its step is
+				return err == nil && ok(last), nil
 			}
 		}
 		return false, nil

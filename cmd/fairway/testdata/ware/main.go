@@ -3,6 +3,7 @@
 //
 //	VERSION  what /version answers
 //	DELAY    how long /work takes, e.g. 400ms
+//	WHILE    a file of the host: DELAY holds only while it exists
 //	FAIL     start: end at once; health: never be healthy; work: answer 500
 package main
 
@@ -51,7 +52,7 @@ func handler(delay time.Duration) http.Handler {
 	var mu sync.Mutex
 	var seconds float64
 	var count int
-	fail := os.Getenv("FAIL")
+	fail, while := os.Getenv("FAIL"), os.Getenv("WHILE")
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "Version = %s", os.Getenv("VERSION"))
@@ -63,7 +64,9 @@ func handler(delay time.Duration) http.Handler {
 	})
 	mux.HandleFunc("GET /work", func(w http.ResponseWriter, _ *http.Request) {
 		began := time.Now()
-		time.Sleep(delay)
+		if _, err := os.Stat(while); while == "" || err == nil {
+			time.Sleep(delay)
+		}
 		mu.Lock()
 		seconds += time.Since(began).Seconds()
 		count++

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fairwaycd/fairway"
+)
+
+const (
+	oneStage = `stages:
+  - name: staging
+    deployment_strategy: blue_green_service
+    test_strategy: performance
+    gate: required
+`
+	twoStages = oneStage + `  - name: production
+    deployment_strategy: blue_green_service
+`
+)
+
+// perform is a performance test of the given length.
+func perform(length string) string {
+	return fmt.Sprintf("users: 4\nduration: %s\nthink: 20ms\nrampUp: 100ms\nrequests: [{name: do some work, path: /work}]\n", length)
+}
+
+// shop makes the project shop with the service cart, whose performance test
+// takes the given time.
+func (s *server) shop(t *testing.T, shipyard, length string) {
+	t.Helper()
+	must(t, os.WriteFile(filepath.Join(s.home, "shipyard.yaml"), []byte(shipyard), 0o600))
+	must(t, os.MkdirAll(filepath.Join(s.home, "tests"), 0o700))
+	must(t, os.WriteFile(filepath.Join(s.home, "tests", "performance.yaml"), []byte(perform(length)), 0o600))
+	shop, err := filepath.Abs("testdata/shop")
+	must(t, err)
+	s.run(t, "create", "project", "shop", "shipyard.yaml")
+	s.run(t, "onboard", "service", "cart", "--project", "shop", "--values", filepath.Join(shop, "cart.yaml"), "--resources", filepath.Join(shop, "resources"))
+	s.run(t, "add", "resource", "cart", "--project", "shop", "--all-stages", "tests")
+}
+
+// deliver pushes a version and waits for its end, which must be as wanted.
+func (s *server) deliver(t *testing.T, tag string, want fairway.DeliveryStatus, env ...string) fairway.Delivery {
+	t.Helper()
+	must(t, s.push("cart", tag, env...))
+	d, err := s.ended("cart", tag)
+	must(t, err)
+	if d.Status != want {
+		t.Fatalf("%s ended as %s, not %s: %s", tag, d.Status, want, d.Reason)
+	}
+	return d
+}
+
+// types returns the delivery's events, short and in order.
+func (s *server) types(t *testing.T, d fairway.Delivery) []string {
+	t.Helper()
+	c, err := s.client()
+	must(t, err)
+	events, err := c.DeliveryEvents(t.Context(), string(d.ID))
+	must(t, err)
+	var out []string
+	for _, e := range events {
+		out = append(out, strings.TrimPrefix(strings.TrimPrefix(e.Type, "sh.keptn.events."), "dev.fairway."))
+	}
+	return out
+}
+
+func (s *server) evaluation(t *testing.T, d fairway.Delivery, stage fairway.StageName) fairway.Evaluation {
+	t.Helper()
+	c, err := s.client()
+	must(t, err)
+	for _, st := range d.Stages {
+		if st.Stage == stage && st.Evaluation != "" {
+			ev, err := c.Evaluation(t.Context(), st.Evaluation)
+			must(t, err)
+			return ev
+		}
+	}
+	t.Fatalf("%s was not evaluated in stage %s: %s", d.Artifact.Tag, stage, d.Reason)
+	return fairway.Evaluation{}
+}
+
+// measured returns the value that the evaluation judged.
+func measured(t *testing.T, ev fairway.Evaluation) float64 {
+	t.Helper()
+	if len(ev.IndicatorResults) != 1 || len(ev.IndicatorResults[0].Samples) != 1 {
+		t.Fatalf("the evaluation has not one sample of one indicator: %+v", ev.IndicatorResults)
+	}
+	var v float64
+	if _, err := fmt.Sscan(ev.IndicatorResults[0].Samples[0].Text, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// answers waits until the service answers with the version.
+func (s *server) answers(t *testing.T, host, version string) {
+	t.Helper()
+	last := ""
+	err := until(host+" answers", func() (bool, error) {
+		status, body, err := s.ask(host, "/version")
+		last = fmt.Sprint(status, " ", body)
+		return err == nil && status == http.StatusOK, nil
+	})
+	if err != nil {
+		t.Fatalf("%v; its last answer is %s\n%s", err, last, s.out.String())
+	}
+	if last != "200 Version = "+version {
+		t.Errorf("%s answers %q, not with version %s", host, last, version)
+	}
+}
+
+// A test counts only as a whole. When Fairway is stopped or killed in the
+// middle of one, the next start runs it again under a name of its own, and the
+// gate sees nothing of the first attempt: that one was slow enough to fail.
+func TestInterruptedTestRunsAgainWhole(t *testing.T) {
+	t.Parallel()
+	for _, how := range []struct {
+		name    string
+		signal  syscall.Signal
+		adopted bool // the version goes on running meanwhile
+	}{{"stopped", syscall.SIGINT, false}, {"killed", syscall.SIGKILL, true}} {
+		t.Run(how.name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			s.shop(t, oneStage, "2500ms")
+			slow := filepath.Join(s.home, "slow")
+			must(t, os.WriteFile(slow, nil, 0o600))
+			must(t, s.push("cart", "1", "DELAY=400ms", "WHILE="+slow))
+			_, err := s.delivery("has been asked", "cart", "1", func(d fairway.Delivery) bool {
+				var requests int
+				_, text, found := strings.Cut(d.Reason, "performance test: ")
+				n, _ := fmt.Sscan(text, &requests)
+				return d.Status.Ended() || found && n == 1 && requests >= 8
+			})
+			must(t, err)
+			before, err := s.children()
+			must(t, err)
+			must(t, s.end(how.signal))
+			must(t, os.Remove(slow))
+			must(t, s.begin(nil))
+			d, err := s.ended("cart", "1")
+			must(t, err)
+			if d.Status != fairway.StatusFinished {
+				t.Fatalf("it ended as %s: %s", d.Status, d.Reason)
+			}
+			after, err := s.children()
+			must(t, err)
+			if maps.Equal(before, after) != how.adopted {
+				t.Errorf("the processes were %v and are %v", before, after)
+			}
+			s.checkAttempts(t, d)
+			s.answers(t, "cart.staging.localhost", "1")
+			must(t, s.stop())
+		})
+	}
+}
+
+func (s *server) checkAttempts(t *testing.T, d fairway.Delivery) {
+	t.Helper()
+	var tests []string
+	for _, st := range d.Stages[0].Steps {
+		if st.Step == fairway.StepTest {
+			tests = append(tests, fmt.Sprint(st.Attempt, st.Outcome))
+		}
+	}
+	if got := strings.Join(tests, " "); got != "1interrupted 2ok" {
+		t.Errorf("the tests were %s", got)
+	}
+	want := []string{"new-artifact", "configuration-changed", "deployment-finished", "step.restarted", "tests-finished",
+		"evaluation-done", "route.changed", "stage.finished", "delivery.finished"}
+	if got := s.types(t, d); !slices.Equal(got, want) {
+		t.Errorf("the events are %v, not %v", got, want)
+	}
+	ev := s.evaluation(t, d, "staging")
+	if ev.Subject.Attempt != 2 || !strings.Contains(ev.IndicatorResults[0].Query, ev.Subject.RunID()) {
+		t.Errorf("attempt %d was judged by %s", ev.Subject.Attempt, ev.IndicatorResults[0].Query)
+	}
+	if v := measured(t, ev); v > 0.05 {
+		t.Errorf("the gate saw %g s: samples of the slow first attempt are among them", v)
+	}
+}
+
+// Killed at any point, Fairway ends a delivery as if it had not been: each
+// event once, the same weights, the old version answering until the new one
+// does, and nothing left running.
+func TestKilledAnywhereEndsTheSame(t *testing.T) {
+	t.Parallel()
+	want := []string{"new-artifact",
+		"configuration-changed", "deployment-finished", "tests-finished", "evaluation-done", "route.changed", "stage.finished",
+		"configuration-changed", "deployment-finished", "route.changed", "stage.finished", "delivery.finished"}
+	for _, point := range []string{
+		"event.after-append:1", "record.before-append:1", "record.after-append:1", "input.before-ack:1",
+		"git.before-commit:1", "git.after-commit:1", "platform.before-apply:1", "platform.after-apply:1", "platform.after-apply:2",
+		"test.after-report:1", "evaluation.before:1", "evaluation.after:1",
+		"git.after-commit:2", "route.before-change:1", "route.after-change:1", "route.before-change:2", "route.after-change:2", "record.after-append:8",
+	} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			s.shop(t, twoStages, "1s")
+			s.deliver(t, "1", fairway.StatusFinished)
+			must(t, s.stop())
+			must(t, s.begin([]string{"FAIRWAY_FAILPOINT=" + point}))
+			s.answers(t, "cart.production.localhost", "1")
+			// The push itself may be what is cut off; what was stored counts.
+			_ = s.push("cart", "2")
+			must(t, s.awaitExit())
+			must(t, s.begin(nil))
+			s.answersOneOf(t, "cart.production.localhost", "1", "2")
+			d, err := s.ended("cart", "2")
+			must(t, err)
+			if d.Status != fairway.StatusFinished {
+				t.Fatalf("it ended as %s: %s", d.Status, d.Reason)
+			}
+			got := slices.DeleteFunc(s.types(t, d), func(typ string) bool { return typ == "step.restarted" })
+			if !slices.Equal(got, want) {
+				t.Errorf("the events are\n%v, not\n%v", got, want)
+			}
+			s.checkWeights(t, "0/100")
+			s.answers(t, "cart.production.localhost", "2")
+			must(t, s.stop())
+		})
+	}
+}
+
+func (s *server) answersOneOf(t *testing.T, host string, versions ...string) {
+	t.Helper()
+	must(t, until(host+" answers", func() (bool, error) {
+		status, body, err := s.ask(host, "/version")
+		if err != nil || status != http.StatusOK {
+			return false, nil
+		}
+		if !slices.Contains(versions, strings.TrimPrefix(body, "Version = ")) {
+			return false, errors.New(body)
+		}
+		return true, nil
+	}))
+}
+
+// checkWeights compares what the gateway does, what the state says, and how
+// many processes run: two in each of the two stages.
+func (s *server) checkWeights(t *testing.T, want string) {
+	t.Helper()
+	c, err := s.client()
+	must(t, err)
+	routes, err := c.Routes(t.Context())
+	must(t, err)
+	services, err := c.Services(t.Context(), "shop")
+	must(t, err)
+	for _, r := range routes {
+		if r.Weights.String() != want {
+			t.Errorf("the gateway has weights %s for %s, not %s", r.Weights, r.Host, want)
+		}
+	}
+	for _, st := range services[0].Stages {
+		if st.Weights.String() != want || st.Holder != "" {
+			t.Errorf("stage %s has weights %s, not %s, and is held by %q", st.Stage, st.Weights, want, st.Holder)
+		}
+	}
+	running, err := s.children()
+	must(t, err)
+	if len(routes) != 2 || len(running) != 4 {
+		t.Errorf("there are %d routes and the processes %v", len(routes), running)
+	}
+}
