@@ -46,6 +46,16 @@ func (a Artifact) Ref() string {
 // String returns IMAGE:TAG.
 func (a Artifact) String() string { return a.Image + ":" + a.Tag }
 
+// Path returns the repository without the registry's host: sockshop/carts for
+// 127.0.0.1:8080/sockshop/carts.
+func (a Artifact) Path() string {
+	host, rest, ok := strings.Cut(a.Image, "/")
+	if ok && (strings.ContainsAny(host, ".:") || host == "localhost") {
+		return rest
+	}
+	return a.Image
+}
+
 // Same reports whether both name the same content: equal digests where both
 // are known, else equal image and tag.
 func (a Artifact) Same(b Artifact) bool {

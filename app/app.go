@@ -158,9 +158,13 @@ func (a *App) openRegistry(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	former, err := a.rememberAddress()
+	if err != nil {
+		return err
+	}
 	a.images, err = image.NewStore(image.StoreOptions{
 		Dir:    a.dir.Path("images"),
-		Local:  image.LocalRegistry{Host: a.Address(), Token: a.guard.Token},
+		Local:  image.LocalRegistry{Host: a.Address(), Former: former, Token: a.guard.Token},
 		Logger: a.o.Logger.With("component", "image"),
 	})
 	return err

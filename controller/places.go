@@ -80,14 +80,14 @@ func (p *places) end(ctx context.Context, place fairway.Place, id string) (int, 
 	if err != nil {
 		return cut, fmt.Errorf("drain %s: %w", place, err)
 	}
+	p.mu.Lock()
+	delete(p.run, id) // its end is no news from here on
+	p.mu.Unlock()
 	p.c.Failpoint("platform.before-stop")
 	if err := p.c.Platform.Stop(ctx, id); err != nil {
 		return cut, fmt.Errorf("stop %s: %w", place, err)
 	}
 	p.c.Failpoint("platform.after-stop")
-	p.mu.Lock()
-	delete(p.run, id)
-	p.mu.Unlock()
 	return cut, nil
 }
 

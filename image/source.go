@@ -60,8 +60,10 @@ func (s *Store) locate(image string) (full string, local bool) {
 	if !found || !strings.ContainsAny(host, ".:") && host != "localhost" {
 		return s.o.Local.Host + "/" + image, true
 	}
-	if sameHost(host, s.o.Local.Host) {
-		return s.o.Local.Host + "/" + path, true
+	for _, own := range append([]string{s.o.Local.Host}, s.o.Local.Former...) {
+		if sameHost(host, own) {
+			return s.o.Local.Host + "/" + path, true
+		}
 	}
 	return image, false
 }

@@ -22,8 +22,11 @@ import (
 
 // LocalRegistry is the registry inside this process.
 type LocalRegistry struct {
-	Host  string        // HOST:PORT under which it is served over plain HTTP
-	Token func() string // password of the user "fairway"; nil sends none
+	Host string // HOST:PORT under which it is served over plain HTTP
+	// Former are addresses under which it was served before: images that are
+	// named after them are in it still.
+	Former []string
+	Token  func() string // password of the user "fairway"; nil sends none
 }
 
 // Limits bound what an image may cost. Zero means the default.

@@ -190,10 +190,11 @@ func inputOf(msg jetstream.Msg) (fairway.QueuedInput, error) {
 	return fairway.QueuedInput{Seq: meta.Sequence.Stream, Project: p, Service: sv, Body: msg.Data(), Ack: msg.Ack}, nil
 }
 
-// SeenKey is the key of a pushed tag.
+// seenKey is the key of a tag pushed to Fairway's own registry, whatever
+// address that had then.
 func seenKey(a fairway.Artifact) string {
 	h := fnv.New128a()
-	h.Write([]byte(a.Image + ":" + a.Tag))
+	h.Write([]byte(a.Path() + ":" + a.Tag))
 	return hex.EncodeToString(h.Sum(nil))
 }
 

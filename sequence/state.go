@@ -74,7 +74,7 @@ type Ended struct {
 
 // Push is a pushed tag and the delivery that it started.
 type Push struct {
-	Image    string             `json:"image"`
+	Image    string             `json:"image"` // without the registry's host
 	Tag      string             `json:"tag"`
 	Digest   string             `json:"digest"`
 	Delivery fairway.DeliveryID `json:"delivery"`
@@ -157,9 +157,11 @@ func (s *State) ended(id fairway.DeliveryID) (Ended, bool) {
 	return Ended{}, false
 }
 
+// pushed finds the last push of the tag. The registry's host does not count:
+// pushes are Fairway's own registry's, whose address may change.
 func (s *State) pushed(a fairway.Artifact) (Push, bool) {
 	for _, p := range slices.Backward(s.Pushed) {
-		if p.Image == a.Image && p.Tag == a.Tag {
+		if p.Image == a.Path() && p.Tag == a.Tag {
 			return p, true
 		}
 	}
@@ -167,8 +169,8 @@ func (s *State) pushed(a fairway.Artifact) (Push, bool) {
 }
 
 func (s *State) rememberPush(a fairway.Artifact, id fairway.DeliveryID) {
-	s.Pushed = slices.DeleteFunc(s.Pushed, func(p Push) bool { return p.Image == a.Image && p.Tag == a.Tag })
-	s.Pushed = append(s.Pushed, Push{Image: a.Image, Tag: a.Tag, Digest: a.Digest, Delivery: id})
+	s.Pushed = slices.DeleteFunc(s.Pushed, func(p Push) bool { return p.Image == a.Path() && p.Tag == a.Tag })
+	s.Pushed = append(s.Pushed, Push{Image: a.Path(), Tag: a.Tag, Digest: a.Digest, Delivery: id})
 	if n := len(s.Pushed) - keepPushed; n > 0 {
 		s.Pushed = slices.Delete(s.Pushed, 0, n)
 	}
