@@ -248,10 +248,12 @@ func (w work) rollback(ctx context.Context) (sequence.Result, error) {
 func (w work) restore(ctx context.Context, o fairway.Occupant) (sequence.Result, error) {
 	ch := w.change()
 	ch.Reason = fmt.Sprintf("Go back to %s for %s", o.Artifact.Tag, w.place.Workload())
+	w.c.Failpoint("git.before-commit")
 	commit, err := w.c.Configuration.SetImage(ctx, ch, o.Artifact)
 	if err != nil {
 		return sequence.Result{}, fmt.Errorf("commit %s to branch %s: %w", o.Artifact.Tag, w.e.Stage, err)
 	}
+	w.c.Failpoint("git.after-commit")
 	instance, err := w.stillRuns(ctx, o.Instance)
 	if err != nil {
 		return sequence.Result{}, err
