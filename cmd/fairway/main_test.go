@@ -14,7 +14,7 @@ import (
 var wareFile string
 
 func TestMain(m *testing.M) {
-	testscript.Main(suite{m}, map[string]func(){"fairway": main})
+	testscript.Main(suite{m}, map[string]func(){"fairway": main, "oci-push": otherClient})
 }
 
 // suite builds what the tests need once.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -44,7 +45,7 @@ func play(t *testing.T, pattern string) {
 		RequireExplicitExec: true,
 		Setup:               setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": story(cmdUp), "down": story(cmdDown), "kill9": story(cmdKill9), "exits": cmdExits,
+			"up": story(cmdUp), "down": story(cmdDown), "kill9": story(cmdKill9), "exits": cmdExits, "await": cmdAwait,
 			"ware": story(cmdWare), "ended": story(cmdEnded), "at": story(cmdAt),
 			"ask": story(cmdAsk), "http": story(cmdHTTP),
 		},
@@ -131,6 +132,19 @@ func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("the exit code is %d, not %s", code, args[0])
 	}
+}
+
+// cmdAwait repeats a command until its output matches: await REGEXP COMMAND...
+func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || neg {
+		ts.Fatalf("usage: await REGEXP COMMAND...")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	ts.Check(until("`"+strings.Join(args[1:], " ")+"` prints "+args[0], func() (bool, error) {
+		err := ts.Exec(args[1], args[2:]...)
+		return pattern.MatchString(ts.ReadFile("stdout")), err
+	}))
 }
 
 // cmdWare pushes a version of ware: ware SERVICE TAG [NAME=VALUE...].
