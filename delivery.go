@@ -60,7 +60,8 @@ type Delivery struct {
 type StageRecord struct {
 	Stage      StageName    `json:"stage"`
 	Colour     Colour       `json:"slot,omitempty"`
-	Commit     string       `json:"commit,omitempty"`
+	Commit     string       `json:"commit,omitempty"`        // that the stage's work is done from
+	Released   string       `json:"releaseCommit,omitempty"` // that moved the traffic
 	Steps      []StepRecord `json:"steps"`
 	Evaluation string       `json:"evaluation,omitempty"` // id
 	Verdict    Verdict      `json:"verdict,omitempty"`

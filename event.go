@@ -47,6 +47,8 @@ const (
 	TypeApprovalGiven      = "dev.fairway.approval.given"
 	TypeRouteChanged       = "dev.fairway.route.changed"
 	TypeRolledBack         = "dev.fairway.stage.rolledback"
+	TypeRollbackFailed     = "dev.fairway.stage.rollbackfailed"
+	TypeStopFailed         = "dev.fairway.version.stopfailed"
 	TypeVersionStopped     = "dev.fairway.version.stopped"
 	TypeVersionKept        = "dev.fairway.version.kept"
 	TypeServiceOnboarded   = "dev.fairway.service.onboarded"

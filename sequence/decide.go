@@ -208,6 +208,10 @@ func (d *decider) duplicate(in Artifact) bool {
 	if in.Pushed {
 		return d.duplicatePush(in)
 	}
+	if in.Known {
+		d.say("", "the event was received before; its delivery has ended")
+		return true
+	}
 	for _, id := range []fairway.DeliveryID{NewID(d.s.Project, d.s.Service, in.Source, in.EventID), in.Context} {
 		if id == "" {
 			continue
@@ -249,23 +253,30 @@ func (d *decider) ignoreArtifact(in Artifact, why string) {
 }
 
 // restart gives every interrupted test a new attempt, since a test counts
-// only as a whole. Everything else goes on under its old attempt.
+// only as a whole. Everything else goes on under its old attempt, and with
+// its full time: while Fairway did not run, nothing could be done.
 func (d *decider) restart() {
 	for i, e := range d.s.Pending {
-		if e.Step != fairway.StepTest {
-			continue
-		}
-		x := d.s.Find(e.Delivery)
-		if x == nil {
+		if x := d.s.Find(e.Delivery); x != nil && e.Step == fairway.StepTest {
+			d.repeatTest(x, i)
 			continue
 		}
 		d.dropDeadline(e.Key())
-		d.closeStep(x, "interrupted", "Fairway was restarted during the test")
-		x.Attempt++
-		d.s.Pending[i].Attempt = x.Attempt
-		d.openStep(x, fairway.StepTest)
-		d.arm(d.s.Pending[i])
-		reason := d.say(x.ID, "the test was interrupted by a restart of Fairway and runs again whole as attempt %d", x.Attempt)
-		d.emit(x, fairway.TypeStepRestarted, reason, nil)
+		d.arm(e)
+		d.changed = true
 	}
+	if d.changed && d.reason == "" {
+		d.say("", "Fairway was restarted; what was under way goes on")
+	}
+}
+
+func (d *decider) repeatTest(x *Delivery, i int) {
+	d.dropDeadline(d.s.Pending[i].Key())
+	d.closeStep(x, "interrupted", "Fairway was restarted during the test")
+	x.Attempt++
+	d.s.Pending[i].Attempt = x.Attempt
+	d.openStep(x, fairway.StepTest)
+	d.arm(d.s.Pending[i])
+	reason := d.say(x.ID, "the test was interrupted by a restart of Fairway and runs again whole as attempt %d", x.Attempt)
+	d.emit(x, fairway.TypeStepRestarted, reason, nil)
 }

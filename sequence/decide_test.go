@@ -414,7 +414,7 @@ func TestDeadlines(t *testing.T) {
 		w.push(tag, fairway.Stage{Name: "staging", DeploymentStrategy: fairway.BlueGreen, Previous: "30m"})
 		w.run(good)
 	}
-	i := slices.IndexFunc(w.s.Deadlines, func(l Deadline) bool { return l.Retire != nil })
+	i := slices.IndexFunc(w.s.Deadlines, func(l Deadline) bool { return l.Start != nil })
 	if i < 0 {
 		t.Fatal("no deadline for the previous version")
 	}

@@ -32,8 +32,11 @@ type Artifact struct {
 	Context  fairway.DeliveryID `json:"context,omitempty"` // sender's correlation id
 	Artifact fairway.Artifact   `json:"artifact"`
 	Pushed   bool               `json:"pushed,omitempty"` // by a registry: identity is image, tag and digest
-	Known    bool               `json:"known,omitempty"`  // this tag was seen with this digest before
-	Actor    string             `json:"actor,omitempty"`
+	// Known says that a delivery of it exists that the state may have
+	// forgotten: a pushed tag was seen with this digest, or the log holds the
+	// delivery of the event.
+	Known bool   `json:"known,omitempty"`
+	Actor string `json:"actor,omitempty"`
 	// From is the stage to start at; empty means the first one.
 	From fairway.StageName `json:"from,omitempty"`
 	// Plan is filled in by the decider from the project's shipyard: it holds

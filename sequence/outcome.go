@@ -3,6 +3,7 @@ package sequence
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fairwaycd/fairway"
@@ -69,10 +70,7 @@ func (d *decider) deployed(x *Delivery, r Result) {
 	st := d.s.stage(x.plan())
 	o := fairway.Occupant{Artifact: x.Artifact, Delivery: x.ID, Instance: x.Instance, State: fairway.OccupantRunning, Since: d.now}
 	if !r.OK {
-		o.State = fairway.OccupantRejected
-		if x.Colour != fairway.Single {
-			st.Occupants[x.Colour] = o
-		}
+		// It never took the place: what lived there lives there still.
 		d.fail(x, fairway.StatusFailed, r.Reason)
 		return
 	}
@@ -118,12 +116,12 @@ func (d *decider) tested(x *Delivery, e Effect, r Result) {
 		passed = "fail"
 	}
 	x.Reason = d.say(x.ID, "%s", r.Reason)
-	d.emit(x, fairway.TypeTestsFinished, r.Reason, func(v *fairway.EventData) {
-		v.Result, v.Detail = passed, r.Detail
-		if r.Window != nil {
+	if r.Window != nil { // else the test did not run
+		d.emit(x, fairway.TypeTestsFinished, r.Reason, func(v *fairway.EventData) {
+			v.Result, v.Detail = passed, r.Detail
 			v.StartedAt, v.FinishedAt = &r.Window.Start, &r.Window.End
-		}
-	})
+		})
+	}
 	if !r.OK {
 		d.fail(x, refusedOr(r, fairway.StatusFailed), r.Reason)
 		return
@@ -202,6 +200,19 @@ func (d *decider) agree(x *Delivery, warned bool) {
 	}
 	x.Reason = d.say(x.ID, "%s waits for a person in stage %s: %s; run: fairway approve %s, or fairway reject %s", x.Artifact.Tag, p.Name, why, x.ID.Short(), x.ID.Short())
 	d.emit(x, fairway.TypeApprovalRequested, x.Reason, nil)
+	if newer := d.waitingBehind(x); newer != nil && p.Supersede == fairway.SupersedeAlways {
+		d.fail(x, fairway.StatusSuperseded, fmt.Sprintf("newer %s waits already, and the stage says supersede: always", newer.Artifact.Tag))
+	}
+}
+
+// waitingBehind returns a newer delivery that waits for the stage, or nil.
+func (d *decider) waitingBehind(x *Delivery) *Delivery {
+	for _, id := range d.s.stage(x.plan()).Queue {
+		if w := d.s.Find(id); w != nil && w.Order > x.Order {
+			return w
+		}
+	}
+	return nil
 }
 
 // release moves the traffic, or ends the stage where it has moved before.
@@ -219,12 +230,10 @@ func (d *decider) released(x *Delivery, e Effect, r Result) {
 		return
 	}
 	st := d.s.stage(x.plan())
-	st.Weights = cloneWeights(e.Weights)
+	st.Weights, st.Stuck = cloneWeights(e.Weights), ""
 	first := x.releasesFirst()
 	x.Moved = true
-	if r.Commit != "" {
-		x.record().Commit = r.Commit
-	}
+	x.record().Released = r.Commit
 	d.closeStep(x, "ok", r.Reason)
 	x.Reason = d.say(x.ID, "%s", r.Reason)
 	d.emit(x, fairway.TypeRouteChanged, r.Reason, func(v *fairway.EventData) { v.Weights = e.Weights })
@@ -281,7 +290,7 @@ func (d *decider) previous(x *Delivery, p fairway.Stage, st *Stage) {
 		d.addRetire(e)
 		return
 	}
-	d.s.Deadlines = append(d.s.Deadlines, Deadline{Key: "previous/" + e.Key(), At: d.now.Add(after), Retire: &e})
+	d.s.Deadlines = append(d.s.Deadlines, Deadline{Key: "previous/" + e.Key(), At: d.now.Add(after), Start: &e})
 }
 
 // retirement is the effect that stops what runs in a place.
@@ -302,23 +311,39 @@ func (d *decider) addRetire(e Effect) {
 }
 
 func (d *decider) retired(e Effect, r Result) {
+	data := fairway.EventData{
+		Project: d.s.Project, Service: d.s.Service, Stage: e.Stage, Slot: e.Colour,
+		Image: e.Artifact.Image, Tag: e.Artifact.Tag, Digest: e.Artifact.Digest,
+	}
+	d.say(e.Delivery, "%s", r.Reason)
+	if !r.OK {
+		if e.Tries == 0 {
+			d.store(e.Delivery, fairway.TypeStopFailed, r.Reason+"; it is tried again until it stops", data)
+		}
+		d.later(e)
+		return
+	}
 	st := d.s.stage(e.Plan)
-	if o, ok := st.Occupants[e.Colour]; ok && o.Instance == e.Instance && r.OK {
+	if o, ok := st.Occupants[e.Colour]; ok && o.Instance == e.Instance {
 		if o.State != fairway.OccupantRejected {
 			o.State = fairway.OccupantStopped
 		}
 		o.Since = d.now
 		st.Occupants[e.Colour] = o
 	}
-	data := fairway.EventData{
-		Project: d.s.Project, Service: d.s.Service, Stage: e.Stage, Slot: e.Colour,
-		Image: e.Artifact.Image, Tag: e.Artifact.Tag, Digest: e.Artifact.Digest,
-	}
-	d.say(e.Delivery, "%s", r.Reason)
 	if r.Cut > 0 {
 		d.store(e.Delivery, fairway.TypeDrainTimedOut, fmt.Sprintf("%d requests to %s were still under way when the drain limit had passed and were cut off", r.Cut, e.Artifact.Tag), data)
 	}
 	d.store(e.Delivery, fairway.TypeVersionStopped, r.Reason, data)
+}
+
+// later arranges that the effect is performed again, after a pause that
+// doubles from five seconds to a minute.
+func (d *decider) later(e Effect) {
+	wait := min(5*time.Second<<min(e.Tries, 4), time.Minute)
+	e.Tries++
+	e.Attempt++
+	d.s.Deadlines = append(d.s.Deadlines, Deadline{Key: "again/" + e.Key(), At: d.now.Add(wait), Start: &e})
 }
 
 // fail turns the delivery away: what it moved goes back first.
@@ -360,34 +385,32 @@ func (d *decider) failDirect(x *Delivery, st *Stage) {
 		o.State = fairway.OccupantRejected
 		st.Occupants[x.Colour] = o
 		d.emit(x, fairway.TypeVersionKept, fmt.Sprintf("%s stays in stage %s although it was turned away: %s", x.Artifact.Tag, p.Name, why), nil)
-	} else if x.Instance != "" {
-		d.addRetire(d.retirement(x, p, x.Colour, fairway.Occupant{Artifact: x.Artifact, Instance: x.Instance}))
+	} else {
+		d.reject(x, st)
 	}
 	d.end(x)
 }
 
-// reject marks the version in the delivery's colour as turned away and stops it.
+// reject marks the version in the delivery's colour as turned away and stops
+// it. When it never took its place, it alone is stopped.
 func (d *decider) reject(x *Delivery, st *Stage) {
-	o, ok := st.Occupants[x.Colour]
-	if !ok || o.Delivery != x.ID {
-		if x.Instance == "" {
-			return
-		}
-		o = fairway.Occupant{Artifact: x.Artifact, Delivery: x.ID, Instance: x.Instance, Since: d.now}
+	if o, ok := st.Occupants[x.Colour]; ok && o.Delivery == x.ID {
+		o.State = fairway.OccupantRejected
+		st.Occupants[x.Colour] = o
 	}
-	o.State = fairway.OccupantRejected
-	st.Occupants[x.Colour] = o
-	if o.Instance != "" {
-		d.addRetire(d.retirement(x, x.plan(), x.Colour, o))
+	if x.Instance != "" {
+		d.addRetire(d.retirement(x, x.plan(), x.Colour, fairway.Occupant{Artifact: x.Artifact, Instance: x.Instance}))
 	}
 }
+
+// giveUpAfter is how many attempts a rollback gets at least. It gets more for
+// as long as no newer version waits that may be the remedy.
+const giveUpAfter = 3
 
 func (d *decider) rolledBack(x *Delivery, e Effect, r Result) {
 	st := d.s.stage(x.plan())
 	if !r.OK {
-		x.Failure.Status = fairway.StatusFailed
-		x.Failure.Reason += "; and rolling back failed: " + r.Reason
-		d.end(x)
+		d.rollbackFailed(x, e, r)
 		return
 	}
 	d.closeStep(x, "ok", r.Reason)
@@ -407,6 +430,33 @@ func (d *decider) rolledBack(x *Delivery, e Effect, r Result) {
 	d.end(x)
 }
 
+// rollbackFailed tries again: a version that was turned away must not keep
+// its traffic because the way back was blocked for a while. The stage stays
+// held meanwhile. Only when a newer version waits, which may be the remedy,
+// is the attempt given up after a few tries.
+func (d *decider) rollbackFailed(x *Delivery, e Effect, r Result) {
+	d.closeStep(x, "failed", r.Reason)
+	st := d.s.stage(x.plan())
+	if o, ok := st.Occupants[x.Colour]; ok && o.Delivery == x.ID {
+		o.State = fairway.OccupantRejected
+		st.Occupants[x.Colour] = o
+	}
+	reason := d.say(x.ID, "rolling back stage %s failed and is tried again: %s", e.Stage, r.Reason)
+	x.Reason = reason
+	d.emit(x, fairway.TypeRollbackFailed, reason, nil)
+	newer := d.waitingBehind(x)
+	if newer == nil || e.Tries+1 < giveUpAfter {
+		d.later(e)
+		return
+	}
+	x.Failure.Status = fairway.StatusFailed
+	x.Failure.Reason += fmt.Sprintf("; rolling back failed %d times and is given up for newer %s: %s", e.Tries+1, newer.Artifact.Tag, r.Reason)
+	if e.Restore == nil && x.Moved {
+		st.Weights, st.Stuck = fairway.Full(x.Colour), x.Failure.Reason
+	}
+	d.end(x)
+}
+
 // timer handles a deadline that has passed.
 func (d *decider) timer(t Timer) {
 	i := slices.IndexFunc(d.s.Deadlines, func(l Deadline) bool { return l.Key == t.Key })
@@ -421,8 +471,8 @@ func (d *decider) timer(t Timer) {
 	}
 	d.dropDeadline(t.Key)
 	d.changed = true
-	if l.Retire != nil {
-		d.retirePrevious(*l.Retire)
+	if l.Start != nil {
+		d.startLate(l)
 		return
 	}
 	j := slices.IndexFunc(d.s.Pending, func(e Effect) bool { return e.Key() == t.Key })
@@ -436,6 +486,26 @@ func (d *decider) timer(t Timer) {
 		reason += ": " + t.Cause
 	}
 	d.result(Result{Key: t.Key, Reason: reason})
+}
+
+// startLate begins what a deadline was kept for.
+func (d *decider) startLate(l Deadline) {
+	e := *l.Start
+	switch x := d.s.Find(e.Delivery); {
+	case e.Step == fairway.StepRetire && strings.HasPrefix(l.Key, "previous/"):
+		d.retirePrevious(e)
+	case e.Step == fairway.StepRetire:
+		d.say(e.Delivery, "%s is told to stop again", e.Artifact.Tag)
+		d.addRetire(e)
+	case x != nil && x.Step == fairway.StepRollback:
+		d.say(x.ID, "rolling back stage %s is tried again", e.Stage)
+		x.Attempt = e.Attempt
+		d.openStep(x, e.Step)
+		d.s.Pending = append(d.s.Pending, e)
+		d.arm(e)
+	default:
+		d.say(e.Delivery, "the delivery has ended; %s is not tried again", e.Step)
+	}
 }
 
 func (d *decider) retirePrevious(e Effect) {

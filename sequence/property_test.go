@@ -25,7 +25,10 @@ func check(t testing.TB, s *State) {
 	}
 	for _, x := range s.Open {
 		want := 0
-		if x.Status == fairway.StatusRunning {
+		later := slices.ContainsFunc(s.Deadlines, func(l Deadline) bool {
+			return l.Start != nil && l.Start.Delivery == x.ID && l.Start.Step != fairway.StepRetire
+		})
+		if x.Status == fairway.StatusRunning && !later {
 			want = 1
 		}
 		if foreground[x.ID] != want {
@@ -70,10 +73,13 @@ func check(t testing.TB, s *State) {
 // trusted reports whether an occupant may have traffic: it passed, or the
 // stage asks for traffic before the tests and these are under way.
 func trusted(s *State, st *Stage, o fairway.Occupant) bool {
-	if o.State == fairway.OccupantReleased {
+	if o.State == fairway.OccupantReleased || st.Stuck != "" {
 		return true
 	}
 	x := s.Find(o.Delivery)
+	if x != nil && x.Step == fairway.StepRollback {
+		return true // it loses the traffic as soon as that can be done
+	}
 	return o.State == fairway.OccupantRunning && x != nil && st.Holder == x.ID && x.Before.Weights != nil && st.Plan.Release == fairway.ReleaseBeforeTests
 }
 
@@ -132,6 +138,11 @@ func TestRandomHistories(t *testing.T) {
 				r := good(w.s.Pending[0])
 				r.Key = w.s.Pending[0].Key()
 				step(Input{Result: &r})
+				continue
+			}
+			if i := slices.IndexFunc(w.s.Deadlines, func(l Deadline) bool { return l.Start != nil }); i >= 0 {
+				w.now = w.s.Deadlines[i].At
+				step(Input{Timer: &Timer{Key: w.s.Deadlines[i].Key}})
 				continue
 			}
 			i := slices.IndexFunc(w.s.Open, func(x *Delivery) bool { return x.Step == fairway.StepApprove })

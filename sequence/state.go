@@ -33,6 +33,8 @@ type Stage struct {
 	Occupants map[fairway.Colour]fairway.Occupant `json:"occupants,omitempty"`
 	Holder    fairway.DeliveryID                  `json:"holder,omitempty"`
 	Queue     []fairway.DeliveryID                `json:"queue,omitempty"`
+	// Stuck says why a version that was turned away has the traffic still.
+	Stuck string `json:"stuck,omitempty"`
 }
 
 // Delivery is an open delivery.
@@ -103,7 +105,8 @@ type Effect struct {
 	Restore  *fairway.Occupant `json:"restore,omitempty"` // rollback of a direct stage
 	Window   *fairway.Window   `json:"window,omitempty"`  // evaluate
 	TestRun  int               `json:"testRun,omitempty"` // evaluate: attempt of the test it judges
-	Strategy string            `json:"strategy,omitempty"`
+	// Tries counts how often it failed before, for what is tried until it works.
+	Tries int `json:"tries,omitempty"`
 }
 
 // Key identifies the effect within its service.
@@ -118,10 +121,11 @@ func (e Effect) Place(s fairway.ServiceName) fairway.Place {
 
 // Deadline is a moment at which the engine wants to be asked again.
 type Deadline struct {
-	Key string    `json:"key"` // Effect.Key, or a key of its own for a retirement
+	Key string    `json:"key"` // Effect.Key, or a key of its own for what starts later
 	At  time.Time `json:"at"`
-	// Retire is set when the deadline ends the life of a previous version.
-	Retire *Effect `json:"retire,omitempty"`
+	// Start is set when the deadline begins something instead of ending it:
+	// a previous version is stopped, or what failed is tried again.
+	Start *Effect `json:"start,omitempty"`
 }
 
 // Clone returns a deep copy: decisions are made on a copy, so that a failed
