@@ -38,7 +38,7 @@ func TestJudgedByOwnSamplesAlone(t *testing.T) {
 			if a, b := slow.Stages[0].Colour, last.Stages[0].Colour; a != b || a != fast[0].Stages[0].Colour {
 				t.Errorf("the versions were not in one place: %s, %s and %s", fast[0].Stages[0].Colour, a, b)
 			}
-			s.answers(t, "cart.staging.localhost", "4")
+			must(t, s.awaitAnswer("cart.staging.localhost", "4"))
 			must(t, s.stop())
 		})
 	}

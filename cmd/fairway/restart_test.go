@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,24 +98,6 @@ func measured(t *testing.T, ev fairway.Evaluation) float64 {
 	return v
 }
 
-// answers waits until the service answers, which must be with one of the
-// versions.
-func (s *server) answers(t *testing.T, host string, versions ...string) {
-	t.Helper()
-	last := ""
-	err := until(host+" answers", func() (bool, error) {
-		status, body, err := s.ask(host, "/version")
-		last = fmt.Sprint(status, " ", body)
-		return err == nil && status == http.StatusOK, nil
-	})
-	if err != nil {
-		t.Fatalf("%v; its last answer is %s\n%s", err, last, s.out.String())
-	}
-	if version := strings.TrimPrefix(last, "200 Version = "); !slices.Contains(versions, version) {
-		t.Errorf("%s answers %q, and not with version %s", host, last, strings.Join(versions, " or "))
-	}
-}
-
 // A test counts only as a whole. When Fairway is stopped or killed in the
 // middle of one, the next start runs it again under a name of its own, and the
 // gate sees nothing of the first attempt: that one was slow enough to fail.
@@ -157,7 +138,7 @@ func TestInterruptedTestRunsAgainWhole(t *testing.T) {
 				t.Errorf("the processes were %v and are %v", before, after)
 			}
 			s.checkAttempts(t, d)
-			s.answers(t, "cart.staging.localhost", "1")
+			must(t, s.awaitAnswer("cart.staging.localhost", "1"))
 			must(t, s.stop())
 		})
 	}
@@ -247,12 +228,12 @@ func (c crashes) at(t *testing.T, point string) {
 	must(t, s.begin([]string{"FAIRWAY_FAILPOINT=" + point}))
 	stages := s.stages(t)
 	host := "cart." + string(stages[len(stages)-1].Namespace) + ".localhost"
-	s.answers(t, host, "1")
+	must(t, s.awaitAnswer(host, "1"))
 	// The push itself may be what is cut off; what was stored counts.
 	_ = s.push("cart", "2", c.env...)
 	must(t, s.awaitExit())
 	must(t, s.begin(nil))
-	s.answers(t, host, "1", "2")
+	must(t, s.awaitAnswer(host, "1", "2"))
 	d, err := s.ended("cart", "2")
 	must(t, err)
 	if d.Status != c.status {
@@ -265,7 +246,7 @@ func (c crashes) at(t *testing.T, point string) {
 		}
 	}
 	s.routed(t, c.weights)
-	s.answers(t, host, c.answers)
+	must(t, s.awaitAnswer(host, c.answers))
 	running, err := s.children()
 	must(t, err)
 	if len(running) != c.running {

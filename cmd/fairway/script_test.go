@@ -47,7 +47,7 @@ func play(t *testing.T, pattern string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"up": story(cmdUp), "down": story(cmdDown), "kill9": story(cmdKill9), "exits": cmdExits, "await": cmdAwait,
 			"ware": story(cmdWare), "ended": story(cmdEnded), "at": story(cmdAt),
-			"ask": story(cmdAsk), "http": story(cmdHTTP),
+			"ask": story(cmdAsk), "answers": story(cmdAnswers), "http": story(cmdHTTP),
 		},
 	})
 }
@@ -89,12 +89,13 @@ func story(f func(*testscript.TestScript, *server, []string) error) func(*testsc
 }
 
 // cmdUp starts fairway: up [NAME=VALUE...] [FLAG...]. The script's variables
-// LISTEN, GATEWAY and FAIRWAY_SERVER say where it is.
+// LISTEN, GATEWAY and FAIRWAY_SERVER say where it is, OLD where it was before.
 func cmdUp(ts *testscript.TestScript, s *server, args []string) error {
 	var env []string
 	for len(args) > 0 && strings.Contains(args[0], "=") && !strings.HasPrefix(args[0], "-") {
 		env, args = append(env, args[0]), args[1:]
 	}
+	ts.Setenv("OLD", s.ready.Listen)
 	if err := s.begin(env, args...); err != nil {
 		return err
 	}
@@ -183,6 +184,12 @@ func cmdAsk(ts *testscript.TestScript, s *server, args []string) error {
 		fmt.Fprintln(ts.Stdout(), status, body)
 	}
 	return err
+}
+
+// cmdAnswers waits until a delivered service answers, which must be with the
+// version: answers HOST VERSION.
+func cmdAnswers(_ *testscript.TestScript, s *server, args []string) error {
+	return s.awaitAnswer(args[0], args[1])
 }
 
 // cmdHTTP asks Fairway itself and prints status and body: http [-anonymous]

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -83,7 +84,7 @@ func (s *server) begin(env []string, args ...string) error {
 	if s.ready.Listen != "" {
 		listen, gateway = s.ready.Listen, s.ready.Gateway
 	}
-	s.cmd = s.command(append([]string{"up", "--listen", listen, "--gateway", gateway, "--ready-file", file, "--drain", "5s"}, args...)...)
+	s.cmd = s.command(append([]string{"up", "--listen", listen, "--gateway", gateway, "--ready-file", file, "--drain", "5s"}, args...)...) // the last of a flag wins
 	s.cmd.Env = append(s.cmd.Env, env...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	if err := s.cmd.Start(); err != nil {
@@ -287,6 +288,24 @@ func (s *server) at(service, tag, stage, step string) (fairway.Delivery, error) 
 		err = fmt.Errorf("%s:%s was to be at %s in %s, but has ended as %s: %s", service, tag, step, stage, d.Status, d.Reason)
 	}
 	return d, err
+}
+
+// awaitAnswer waits until the service answers, which must be with one of the
+// versions.
+func (s *server) awaitAnswer(host string, versions ...string) error {
+	last := ""
+	err := until(host+" answers", func() (bool, error) {
+		status, body, err := s.ask(host, "/version")
+		last = fmt.Sprint(status, " ", body)
+		return err == nil && status == http.StatusOK, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w; its last answer is %s\n%s", err, last, s.out.String())
+	}
+	if version := strings.TrimPrefix(last, "200 Version = "); !slices.Contains(versions, version) {
+		return fmt.Errorf("%s answers %q, and not with version %s", host, last, strings.Join(versions, " or "))
+	}
+	return nil
 }
 
 // until polls a condition until it holds, fails, or patience ends.
