@@ -56,7 +56,8 @@ func Open(path string) (*Dir, error) {
 		return nil, fairway.Errorf(fairway.KindConflict, "data directory %s is in use by process %s; stop it, or name another directory with --data",
 			path, strings.TrimSpace(string(held)))
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {

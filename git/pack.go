@@ -9,7 +9,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"sync"
@@ -74,8 +73,6 @@ func newPack(path string, size int64, index *idxfile.MemoryIndex) (*pack, error)
 	slices.SortFunc(p.order, func(a, b uint32) int { return cmp.Compare(p.offs[a], p.offs[b]) })
 	return p, nil
 }
-
-func (p *pack) name() string { return filepath.Base(p.path) }
 
 // find returns the index of an object in names.
 func (p *pack) find(h hash) (int, bool) {

@@ -42,8 +42,8 @@ var _ fairway.Platform = (*Platform)(nil)
 // The reasons for which an instance is let go.
 var (
 	errStop     = errors.New("the instance was stopped")
-	errShutdown = errors.New("Fairway is shutting down")
-	errDetach   = errors.New("Fairway lets the processes go on")
+	errShutdown = errors.New("the platform is shutting down")
+	errDetach   = errors.New("the processes are let go on")
 )
 
 // New returns a platform on the directory; it makes the directory, and starts

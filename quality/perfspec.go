@@ -46,8 +46,7 @@ type Limit struct {
 // limitNames are the limits in the order in which they are tested.
 var limitNames = []string{"lowerSevere", "lowerWarning", "upperSevere", "upperWarning"}
 
-func (l Limit) upper() bool  { return l.Name == "upperSevere" || l.Name == "upperWarning" }
-func (l Limit) severe() bool { return l.Name == "upperSevere" || l.Name == "lowerSevere" }
+func (l Limit) upper() bool { return l.Name == "upperSevere" || l.Name == "upperWarning" }
 
 func (l Limit) broken(v float64) bool {
 	if l.upper() {
