@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -109,7 +110,7 @@ func understand(line string) error {
 	}
 	words := found.Flags().Args()
 	if found.HasSubCommands() && len(words) > 0 {
-		return found.Args(found, append(words, "")[:1]) // a group with a word that names no command
+		return fmt.Errorf("%s is not a command of %s", words[0], found.CommandPath())
 	}
 	if found.Args == nil || len(words) == 0 {
 		return nil
