@@ -1,6 +1,7 @@
 package project
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -72,6 +73,12 @@ func (k *Keeper) Create(ctx context.Context, actor string, name fairway.ProjectN
 	if err := k.registryIsFree(ctx, name, y.Registry); err != nil {
 		return Info{}, err
 	}
+	if same, err := k.isThere(ctx, name, doc); err != nil || same {
+		if err != nil {
+			return Info{}, err
+		}
+		return k.Project(ctx, name)
+	}
 	if dryRun {
 		return Info{Name: name, Shipyard: y}, nil
 	}
@@ -83,6 +90,21 @@ func (k *Keeper) Create(ctx context.Context, actor string, name fairway.ProjectN
 		return Info{}, err
 	}
 	return k.Project(ctx, name)
+}
+
+// isThere reports whether the project exists with this shipyard. What its
+// deliveries have committed since does not matter.
+func (k *Keeper) isThere(ctx context.Context, name fairway.ProjectName, doc []byte) (bool, error) {
+	ok, err := k.Git.Exists(ctx, name)
+	if err != nil || !ok {
+		return false, err
+	}
+	snap, err := k.Git.Read(ctx, name, mainBranch)
+	if err != nil {
+		return false, err
+	}
+	have, _, err := snap.File(shipyardFile)
+	return bytes.Equal(have, doc), err
 }
 
 func (k *Keeper) info(actor, message string) git.CommitInfo {

@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/controller"
@@ -21,7 +23,9 @@ func keeper(t *testing.T) *project.Keeper {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	return project.New(project.Options{Git: store, Domain: "localhost", Logger: quiet})
+	var minutes atomic.Int64 // nothing may depend on two calls in one second
+	now := func() time.Time { return time.Date(2026, 1, 1, 0, int(minutes.Add(1)), 0, 0, time.UTC) }
+	return project.New(project.Options{Git: store, Domain: "localhost", Logger: quiet, Now: now})
 }
 
 func example(t *testing.T, name ...string) []byte {
