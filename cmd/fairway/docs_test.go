@@ -101,6 +101,7 @@ func understand(line string) error {
 		return nil
 	}
 	root := cli.New(cli.Options{Extra: []*cobra.Command{upCommand(), demoCommand()}})
+	root.InitDefaultHelpCmd() // which only running it would add
 	found, rest, err := root.Find(args)
 	if err != nil {
 		return err
