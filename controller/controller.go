@@ -111,7 +111,9 @@ type Options struct {
 	// MaxTests is how many tests run at once; more wait. Default 2: load of
 	// one test disturbs the measurement of another.
 	MaxTests int
-	// MaxEffects is how many other effects run at once; default 64.
+	// MaxEffects is how many other effects run at once; default 1024. Most of
+	// their time they wait, for readiness or for a last request, and whoever
+	// waits must not keep others from working.
 	MaxEffects int
 	// SnapshotEvery is how often changed states are saved; default 1 s.
 	SnapshotEvery time.Duration
@@ -133,7 +135,7 @@ func (o *Options) defaults() {
 		o.MaxTests = 2
 	}
 	if o.MaxEffects == 0 {
-		o.MaxEffects = 64
+		o.MaxEffects = 1024
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -45,6 +45,17 @@ func start(tb testing.TB, dir string, w *inmem.World, wrap func(fairway.Log) fai
 // other than one of the machine, does not need that.
 func startSynced(tb testing.TB, dir string, w *inmem.World, wrap func(fairway.Log) fairway.Log, fail func(string), sync bool) *system {
 	tb.Helper()
+	return startWith(tb, dir, w, sync, func(o *controller.Options) {
+		o.Failpoint = fail
+		if wrap != nil {
+			o.Log = wrap(o.Log)
+		}
+	})
+}
+
+// startWith starts a system whose options edit changes.
+func startWith(tb testing.TB, dir string, w *inmem.World, sync bool, edit func(*controller.Options)) *system {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
 	defer cancel()
 	quiet := slog.New(slog.DiscardHandler)
@@ -60,15 +71,13 @@ func startSynced(tb testing.TB, dir string, w *inmem.World, wrap func(fairway.Lo
 	if err != nil {
 		tb.Fatal(err)
 	}
-	var log fairway.Log = st
-	if wrap != nil {
-		log = wrap(st)
-	}
 	view := controller.NewView()
-	c := controller.New(controller.Options{
-		Log: log, Configuration: w.Configuration(), Platform: w, Traffic: w, Images: w, Metrics: w, Tester: w, Gate: w, Blobs: w,
-		View: view, Logger: quiet, Failpoint: fail, SnapshotEvery: 20 * time.Millisecond, MaxTests: 64,
-	})
+	o := controller.Options{
+		Log: st, Configuration: w.Configuration(), Platform: w, Traffic: w, Images: w, Metrics: w, Tester: w, Gate: w, Blobs: w,
+		View: view, Logger: quiet, SnapshotEvery: 20 * time.Millisecond, MaxTests: 64,
+	}
+	edit(&o)
+	c := controller.New(o)
 	if err := c.Start(ctx); err != nil {
 		tb.Fatal(err)
 	}

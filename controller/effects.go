@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,40 +18,75 @@ import (
 type effects struct {
 	c       *Controller
 	mu      sync.Mutex
-	running map[service]map[string]context.CancelCauseFunc
-	causes  map[string]error // why an effect is being tried again, by its key
+	running map[service]map[string]*effort // by the effect's key
+	leaving map[spot][]*effort             // cancelled, and not returned yet
 	wg      sync.WaitGroup
 	tests   chan struct{}
 	others  chan struct{}
+}
+
+// spot is where effects must not overlap: two of them would move the same
+// traffic or start in the same place.
+type spot struct {
+	service service
+	stage   fairway.StageName
+}
+
+// effort is one effect being performed. The last three fields are guarded by
+// effects.mu.
+type effort struct {
+	e      sequence.Effect
+	spot   spot
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when it has returned
+	cause  error         // why it is not done yet
+	queued time.Time     // since when it waits for a slot; zero when it does not
+	waited time.Duration // how long it has waited for its slot
 }
 
 var errNoLongerPending = errors.New("the delivery has moved on")
 
 func newEffects(c *Controller) *effects {
 	return &effects{
-		c: c, running: map[service]map[string]context.CancelCauseFunc{}, causes: map[string]error{},
+		c: c, running: map[service]map[string]*effort{}, leaving: map[spot][]*effort{},
 		tests: make(chan struct{}, c.MaxTests), others: make(chan struct{}, c.MaxEffects),
 	}
 }
 
-// cause returns why the effect is being tried again, or "".
-func (f *effects) cause(key string) string {
+// cause returns why the effect is not done yet, or "".
+func (f *effects) cause(k service, key string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.causes[key]; err != nil {
-		return err.Error()
+	if w := f.running[k][key]; w != nil && w.cause != nil {
+		return w.cause.Error()
 	}
 	return ""
 }
 
-func (f *effects) setCause(key string, err error) {
+func (f *effects) setCause(w *effort, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err == nil {
-		delete(f.causes, key)
-		return
+	w.cause = err
+}
+
+// due returns when the deadline really is: the time in which its effect waited
+// for a slot does not count, since a step is not to fail because others are
+// busy.
+func (f *effects) due(k service, l sequence.Deadline, now time.Time) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w := f.running[k][l.Key]
+	switch {
+	case w == nil:
+		return l.At
+	case w.queued.IsZero():
+		return l.At.Add(w.waited)
 	}
-	f.causes[key] = err
+	at := l.At.Add(now.Sub(w.queued))
+	if soon := now.Add(time.Second); at.Before(soon) {
+		return soon
+	}
+	return at
 }
 
 func (f *effects) wait() { f.wg.Wait() }
@@ -59,55 +95,120 @@ func (f *effects) sync(k service, st *sequence.State) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.running[k]
+	if now == nil {
+		now = map[string]*effort{}
+	}
 	wanted := map[string]bool{}
 	for _, e := range st.Pending {
-		key := e.Key()
-		wanted[key] = true
-		if now[key] != nil || f.c.ctx.Err() != nil {
-			continue
-		}
-		if now == nil {
-			now = map[string]context.CancelCauseFunc{}
-			f.running[k] = now
-		}
-		ctx, cancel := context.WithCancelCause(f.c.ctx)
-		now[key] = cancel
-		f.wg.Go(func() { f.perform(ctx, k, e) })
+		wanted[e.Key()] = true
 	}
-	for key, cancel := range now {
+	for key, w := range now {
 		if !wanted[key] {
-			cancel(errNoLongerPending)
+			w.cancel(errNoLongerPending)
 			delete(now, key)
+			f.leave(w)
 		}
 	}
+	for _, e := range st.Pending {
+		if now[e.Key()] == nil && f.c.ctx.Err() == nil {
+			now[e.Key()] = f.begin(k, e)
+		}
+	}
+	f.running[k] = now
 	if len(now) == 0 {
 		delete(f.running, k)
 	}
 }
 
-// perform runs one effect to its end, trying again what may go away, and
-// hands the result over. A cancelled effect has no result.
-func (f *effects) perform(ctx context.Context, k service, e sequence.Effect) {
+// leave keeps a cancelled effort until it has returned; the caller holds the
+// lock.
+func (f *effects) leave(w *effort) {
+	select {
+	case <-w.done:
+	default:
+		f.leaving[w.spot] = append(f.leaving[w.spot], w)
+	}
+}
+
+// begin starts the effect once those have returned that were cancelled at the
+// same spot: what they still do must not come after it. The caller holds the
+// lock.
+func (f *effects) begin(k service, e sequence.Effect) *effort {
+	ctx, cancel := context.WithCancelCause(f.c.ctx)
+	w := &effort{e: e, spot: spot{k, e.Stage}, cancel: cancel, done: make(chan struct{})}
+	before := slices.Clone(f.leaving[w.spot])
+	if len(before) == 0 {
+		w.queued = f.c.Now()
+	}
+	f.wg.Go(func() {
+		defer f.returned(w)
+		for _, b := range before {
+			f.setCause(w, fmt.Errorf("the %s before it (attempt %d) was cancelled and has not returned yet", b.e.Step, b.e.Attempt))
+			select {
+			case <-b.done:
+			case <-ctx.Done():
+				return
+			}
+		}
+		f.setCause(w, nil)
+		f.perform(ctx, k, w)
+	})
+	return w
+}
+
+func (f *effects) returned(w *effort) {
+	w.cancel(nil)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(w.done)
+	f.leaving[w.spot] = slices.DeleteFunc(f.leaving[w.spot], func(o *effort) bool { return o == w })
+	if len(f.leaving[w.spot]) == 0 {
+		delete(f.leaving, w.spot)
+	}
+}
+
+// slot waits for the right to work; ok is false when ctx ended first.
+func (f *effects) slot(ctx context.Context, w *effort) (release func(), ok bool) {
 	slots := f.others
-	if e.Step == fairway.StepTest {
+	if w.e.Step == fairway.StepTest {
 		slots = f.tests
 	}
+	f.mu.Lock()
+	if w.queued.IsZero() {
+		w.queued = f.c.Now()
+	}
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		w.queued, w.waited = time.Time{}, f.c.Now().Sub(w.queued)
+	}()
 	select {
 	case slots <- struct{}{}:
-		defer func() { <-slots }()
+		return func() { <-slots }, true
 	case <-ctx.Done():
+		return nil, false
+	}
+}
+
+// perform runs one effect to its end, trying again what may go away, and
+// hands the result over. A cancelled effect has no result.
+func (f *effects) perform(ctx context.Context, k service, w *effort) {
+	release, ok := f.slot(ctx, w)
+	if !ok {
 		return
 	}
+	defer release()
+	e := w.e
 	wait := 100 * time.Millisecond
-	defer f.setCause(e.Key(), nil)
 	for ctx.Err() == nil {
 		r, err := f.once(ctx, k, e)
+		if ctx.Err() != nil {
+			return
+		}
 		if err == nil {
 			r.Key = e.Key()
 			f.c.fromEffect(k, r)
-			return
-		}
-		if ctx.Err() != nil {
 			return
 		}
 		log := f.c.Logger.With("project", k.project, "service", k.name, "keptnContext", e.Delivery, "stage", e.Stage, "step", e.Step, "attempt", e.Attempt)
@@ -117,7 +218,7 @@ func (f *effects) perform(ctx context.Context, k service, e sequence.Effect) {
 			return
 		}
 		log.Warn("a step failed and is tried again", "error", err, "in", wait)
-		f.setCause(e.Key(), err)
+		f.setCause(w, err)
 		pause(ctx, wait)
 		wait = min(2*wait, 10*time.Second)
 	}

@@ -21,6 +21,7 @@ type shard struct {
 
 	states   map[service]*snapshot
 	dirty    map[service]bool
+	timed    map[service]time.Time // services with deadlines: when the earliest is
 	ended    []fairway.Delivery
 	last     uint64 // the log's last sequence
 	saved    uint64 // the floor that is stored
@@ -45,7 +46,7 @@ func newShard(c *Controller, n int) *shard {
 	t.Stop()
 	return &shard{
 		c: c, n: n, in: make(chan queued), inbox: newMailbox(), states: map[service]*snapshot{},
-		dirty: map[service]bool{}, deadline: t, saves: make(chan chan struct{}),
+		dirty: map[service]bool{}, timed: map[service]time.Time{}, deadline: t, saves: make(chan chan struct{}),
 	}
 }
 
@@ -212,7 +213,7 @@ func (s *shard) decide(k service, in sequence.Input, token string) bool {
 		s.c.waiters.tell(token, d)
 		if in.Restart != nil {
 			s.c.effects.sync(k, snap.State)
-			s.arm()
+			s.clock(k)
 		}
 		return true
 	}
@@ -227,7 +228,7 @@ func (s *shard) decide(k service, in sequence.Input, token string) bool {
 	s.logDecision(k, d)
 	s.c.waiters.tell(token, d)
 	s.c.effects.sync(k, d.State)
-	s.arm()
+	s.clock(k)
 	return true
 }
 
@@ -290,14 +291,29 @@ func (s *shard) foundOwn(rec Record) (seq uint64, ok bool) {
 	return seq, ok
 }
 
+// clock notes when the service's earliest deadline is, and arms the timer.
+func (s *shard) clock(k service) {
+	now := s.c.Now()
+	var next time.Time
+	for _, l := range s.states[k].State.Deadlines {
+		if at := s.c.effects.due(k, l, now); next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	if next.IsZero() {
+		delete(s.timed, k)
+	} else {
+		s.timed[k] = next
+	}
+	s.arm()
+}
+
 // arm sets the timer to the earliest deadline of the shard.
 func (s *shard) arm() {
 	var next time.Time
-	for _, snap := range s.states {
-		for _, l := range snap.State.Deadlines {
-			if next.IsZero() || l.At.Before(next) {
-				next = l.At
-			}
+	for _, at := range s.timed {
+		if next.IsZero() || at.Before(next) {
+			next = at
 		}
 	}
 	s.deadline.Stop()
@@ -306,16 +322,33 @@ func (s *shard) arm() {
 	}
 }
 
+// fireAgain is when a deadline is told again that could not be decided.
+const fireAgain = time.Minute
+
 func (s *shard) fireDeadlines() {
 	now := s.c.Now()
-	for k, snap := range s.states {
-		for _, l := range snap.State.Deadlines {
-			if !l.At.After(now) {
-				s.post(k, sequence.Input{Timer: &sequence.Timer{Key: l.Key, Cause: s.c.effects.cause(l.Key)}})
-			}
+	for k, at := range s.timed {
+		if at.After(now) {
+			continue
 		}
+		next := now.Add(fireAgain)
+		for _, l := range s.states[k].State.Deadlines {
+			if at := s.c.effects.due(k, l, now); at.After(now) {
+				next = earlier(next, at)
+				continue
+			}
+			s.post(k, sequence.Input{Timer: &sequence.Timer{Key: l.Key, Cause: s.c.effects.cause(k, l.Key)}})
+		}
+		s.timed[k] = next
 	}
 	s.arm()
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // pause waits for d or the end of ctx.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -34,7 +35,15 @@ type World struct {
 	// OnConfigure is called when an artifact is about to be configured.
 	OnConfigure func(fairway.Artifact)
 	// OnReady replaces the default, which is to be ready at once.
-	OnReady func(fairway.Instance) error
+	OnReady func(context.Context, fairway.Instance) error
+	// OnApply, OnWeights, OnAttach and OnTrack are called before a workload is
+	// applied, weights are committed, a backend is attached, and a target is
+	// scraped.
+	OnApply   func(context.Context, fairway.Workload)
+	OnWeights func(context.Context, controller.Change)
+	OnAttach  func(fairway.Backend)
+	OnTrack   func(context.Context, fairway.Target) error
+	lists     int
 }
 
 // NewWorld returns a world whose deliveries follow the plan.
@@ -85,7 +94,10 @@ type configuration struct{ *World }
 // Configuration returns the world's configuration.
 func (w *World) Configuration() controller.Configuration { return configuration{w} }
 
-func (c configuration) SetWeights(_ context.Context, ch controller.Change, _ fairway.Weights) (string, error) {
+func (c configuration) SetWeights(ctx context.Context, ch controller.Change, _ fairway.Weights) (string, error) {
+	if c.OnWeights != nil {
+		c.OnWeights(ctx, ch)
+	}
 	return c.commit(ch), nil
 }
 
@@ -116,7 +128,10 @@ func (w *World) Unpack(context.Context, fairway.Artifact) (fairway.UnpackedImage
 }
 
 // Apply implements [fairway.Platform].
-func (w *World) Apply(_ context.Context, l fairway.Workload) error {
+func (w *World) Apply(ctx context.Context, l fairway.Workload) error {
+	if w.OnApply != nil {
+		w.OnApply(ctx, l)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, ok := w.instances[l.Instance]; !ok {
@@ -128,7 +143,7 @@ func (w *World) Apply(_ context.Context, l fairway.Workload) error {
 }
 
 // AwaitReady implements [fairway.Platform].
-func (w *World) AwaitReady(_ context.Context, id string) (fairway.Instance, error) {
+func (w *World) AwaitReady(ctx context.Context, id string) (fairway.Instance, error) {
 	w.mu.Lock()
 	i, ok := w.instances[id]
 	w.mu.Unlock()
@@ -136,7 +151,7 @@ func (w *World) AwaitReady(_ context.Context, id string) (fairway.Instance, erro
 		return i, fairway.Errorf(fairway.KindNotFound, "no instance %s", id)
 	}
 	if w.OnReady != nil {
-		return i, w.OnReady(i)
+		return i, w.OnReady(ctx, i)
 	}
 	return i, nil
 }
@@ -149,10 +164,39 @@ func (w *World) Stop(_ context.Context, id string) error {
 	return nil
 }
 
+// SetInstanceReady changes an instance's readiness and tells who subscribed.
+func (w *World) SetInstanceReady(id string, ready bool) {
+	w.mu.Lock()
+	i := w.instances[id]
+	i.Ready = ready
+	w.instances[id] = i
+	subs := slices.Collect(maps.Values(w.subs))
+	w.mu.Unlock()
+	for _, f := range subs {
+		f(i)
+	}
+}
+
+// Lists returns how often the instances were listed.
+func (w *World) Lists() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.lists
+}
+
+// Backend returns what stands behind a place.
+func (w *World) Backend(p fairway.Place) (fairway.Backend, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b, ok := w.backends[p]
+	return b, ok
+}
+
 // Instances implements [fairway.Platform].
 func (w *World) Instances(context.Context) ([]fairway.Instance, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.lists++
 	var all []fairway.Instance
 	for _, i := range w.instances {
 		all = append(all, i)
@@ -178,6 +222,9 @@ func (w *World) Logs(context.Context, fairway.DeliveryID, io.Writer, bool) error
 
 // Attach implements [fairway.Traffic].
 func (w *World) Attach(_ context.Context, b fairway.Backend) error {
+	if w.OnAttach != nil {
+		w.OnAttach(b)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.backends[b.Place] = b
@@ -264,7 +311,12 @@ func (w *World) Forget() {
 }
 
 // Track implements [controller.Metrics].
-func (w *World) Track(context.Context, fairway.Target) (time.Time, error) { return time.Now(), nil }
+func (w *World) Track(ctx context.Context, t fairway.Target) (time.Time, error) {
+	if w.OnTrack != nil {
+		return time.Now(), w.OnTrack(ctx, t)
+	}
+	return time.Now(), nil
+}
 
 // Settle implements [controller.Metrics].
 func (w *World) Settle(_ context.Context, _ fairway.Place, after time.Time) (time.Time, error) {
