@@ -16,6 +16,7 @@ const (
 	StepRelease   Step = "release"
 	StepRollback  Step = "rollback"
 	StepRetire    Step = "retire"
+	StepRoute     Step = "route" // weights set by a person
 	StepDone      Step = "done"
 )
 
@@ -49,6 +50,7 @@ type Delivery struct {
 	Colour    Colour         `json:"slot,omitempty"`
 	Warned    bool           `json:"warned,omitempty"` // some gate warned on the way
 	NotJudged bool           `json:"notJudged,omitempty"`
+	Paused    bool           `json:"paused,omitempty"`
 	Reason    string         `json:"reason"` // the latest decision's
 	StartedAt time.Time      `json:"startedAt"`
 	UpdatedAt time.Time      `json:"updatedAt"`

@@ -53,6 +53,10 @@ const (
 	TypeVersionKept        = "dev.fairway.version.kept"
 	TypeServiceOnboarded   = "dev.fairway.service.onboarded"
 	TypeResourcesChanged   = "dev.fairway.resources.changed"
+	TypeDeliveryPaused     = "dev.fairway.delivery.paused"
+	TypeDeliveryResumed    = "dev.fairway.delivery.resumed"
+	TypeRouteRefused       = "dev.fairway.route.refused"
+	TypeRollbackRequested  = "dev.fairway.rollback.requested"
 	TypeDrainTimedOut      = "dev.fairway.drain.timedout"
 )
 

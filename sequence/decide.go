@@ -141,6 +141,9 @@ func (d *decider) artifact(in Artifact) {
 	if !ok {
 		return
 	}
+	if in.Only {
+		in.Plan, at = in.Plan[at:at+1], 0
+	}
 	d.s.Accepted++
 	x := &Delivery{
 		Delivery: fairway.Delivery{

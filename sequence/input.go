@@ -37,8 +37,10 @@ type Artifact struct {
 	// delivery of the event.
 	Known bool   `json:"known,omitempty"`
 	Actor string `json:"actor,omitempty"`
-	// From is the stage to start at; empty means the first one.
+	// From is the stage to start at; empty means the first one. Only ends the
+	// delivery with it.
 	From fairway.StageName `json:"from,omitempty"`
+	Only bool              `json:"only,omitempty"`
 	// Plan is filled in by the decider from the project's shipyard: it holds
 	// for the whole delivery.
 	Plan []fairway.Stage `json:"-"`
@@ -63,6 +65,11 @@ const (
 	Approve Verb = "approve"
 	Reject  Verb = "reject"
 	Abort   Verb = "abort"
+	Pause   Verb = "pause"
+	Resume  Verb = "resume"
+	// SetRoute and Rollback are about a stage, not a delivery.
+	SetRoute Verb = "route"
+	Rollback Verb = "rollback"
 )
 
 // Command is a person's word on a delivery.
@@ -71,6 +78,10 @@ type Command struct {
 	Delivery fairway.DeliveryID `json:"delivery"`
 	Actor    string             `json:"actor"`
 	Reason   string             `json:"reason"`
+	Stage    fairway.StageName  `json:"stage,omitempty"`
+	Weights  fairway.Weights    `json:"weights,omitempty"` // SetRoute: the split to reach
+	Force    bool               `json:"force,omitempty"`   // SetRoute: also for a version that was turned away
+	To       string             `json:"to,omitempty"`      // Rollback: tag; empty means the previous version
 }
 
 // Result is what came of an effect.
@@ -126,7 +137,7 @@ func limit(s fairway.Step) time.Duration {
 		return TestLimit
 	case fairway.StepEvaluate:
 		return EvaluateLimit
-	case fairway.StepRelease:
+	case fairway.StepRelease, fairway.StepRoute:
 		return ReleaseLimit
 	case fairway.StepRollback:
 		return RollbackLimit

@@ -21,8 +21,12 @@ func (d *decider) result(r Result) {
 	d.forget(r.Key)
 	d.dropDeadline(r.Key)
 	d.changed = true
-	if e.Step == fairway.StepRetire {
+	switch e.Step {
+	case fairway.StepRetire:
 		d.retired(e, r)
+		return
+	case fairway.StepRoute:
+		d.routed(e, r)
 		return
 	}
 	x := d.s.Find(e.Delivery)
@@ -198,7 +202,7 @@ func (d *decider) agree(x *Delivery, warned bool) {
 	if warned {
 		why = "the gate warned and the stage says on_warning: approve"
 	}
-	x.Reason = d.say(x.ID, "%s waits for a person in stage %s: %s; run: fairway approve %s, or fairway reject %s", x.Artifact.Tag, p.Name, why, x.ID.Short(), x.ID.Short())
+	x.Reason = d.say(x.ID, "%s waits for a person in stage %s: %s; run: fairway approve %s --reason WHY, or fairway reject %s --reason WHY", x.Artifact.Tag, p.Name, why, x.ID.Short(), x.ID.Short())
 	d.emit(x, fairway.TypeApprovalRequested, x.Reason, nil)
 	if newer := d.waitingBehind(x); newer != nil && p.Supersede == fairway.SupersedeAlways {
 		d.fail(x, fairway.StatusSuperseded, fmt.Sprintf("newer %s waits already, and the stage says supersede: always", newer.Artifact.Tag))
@@ -217,7 +221,7 @@ func (d *decider) waitingBehind(x *Delivery) *Delivery {
 
 // release moves the traffic, or ends the stage where it has moved before.
 func (d *decider) release(x *Delivery) {
-	if x.Moved {
+	if d.s.stage(x.plan()).Weights[x.Colour] == 100 {
 		d.stageDone(x)
 		return
 	}
@@ -230,7 +234,7 @@ func (d *decider) released(x *Delivery, e Effect, r Result) {
 		return
 	}
 	st := d.s.stage(x.plan())
-	st.Weights, st.Stuck = cloneWeights(e.Weights), ""
+	st.Weights, st.Stuck, st.ByHand = cloneWeights(e.Weights), "", false
 	first := x.releasesFirst()
 	x.Moved = true
 	x.record().Released = r.Commit
@@ -269,7 +273,7 @@ func (d *decider) stageDone(x *Delivery) {
 	d.leave(x)
 	x.At++
 	d.enter(x)
-	if x.EndedAt == nil {
+	if x.EndedAt == nil && x.Step == fairway.StepConfigure {
 		x.Reason = d.say(x.ID, "%s; it goes on to stage %s", reason, x.plan().Name)
 	}
 }
@@ -394,6 +398,9 @@ func (d *decider) failDirect(x *Delivery, st *Stage) {
 // reject marks the version in the delivery's colour as turned away and stops
 // it. When it never took its place, it alone is stopped.
 func (d *decider) reject(x *Delivery, st *Stage) {
+	if x.Recall {
+		return
+	}
 	if o, ok := st.Occupants[x.Colour]; ok && o.Delivery == x.ID {
 		o.State = fairway.OccupantRejected
 		st.Occupants[x.Colour] = o
@@ -422,7 +429,7 @@ func (d *decider) rolledBack(x *Delivery, e Effect, r Result) {
 		}
 		st.Occupants[x.Colour] = o
 	} else {
-		st.Weights = cloneWeights(e.Weights)
+		st.Weights, st.ByHand = cloneWeights(e.Weights), false
 		d.emit(x, fairway.TypeRouteChanged, r.Reason, func(v *fairway.EventData) { v.Weights = e.Weights })
 		d.reject(x, st)
 	}
@@ -517,46 +524,4 @@ func (d *decider) retirePrevious(e Effect) {
 	}
 	d.say(e.Delivery, "%s lost its traffic and its time is over", e.Artifact.Tag)
 	d.addRetire(e)
-}
-
-// command obeys a person, or says why the word makes no sense.
-func (d *decider) command(c Command) {
-	x := d.s.Find(c.Delivery)
-	if x == nil {
-		why := fmt.Sprintf("delivery %s is not under way", c.Delivery)
-		if e, ok := d.s.ended(c.Delivery); ok {
-			why = fmt.Sprintf("delivery %s has ended as %s", c.Delivery, e.Status)
-		}
-		d.refuse(c, why)
-		return
-	}
-	switch c.Verb {
-	case Approve, Reject:
-		if x.Step != fairway.StepApprove {
-			d.refuse(c, fmt.Sprintf("delivery %s does not wait for a person; it is at %s in stage %s", c.Delivery.Short(), x.Step, x.Stage))
-			return
-		}
-		if c.Verb == Reject {
-			d.fail(x, fairway.StatusRejected, fmt.Sprintf("rejected by %s: %s", orSomebody(c.Actor), c.Reason))
-			return
-		}
-		reason := fmt.Sprintf("approved by %s: %s", orSomebody(c.Actor), c.Reason)
-		x.Reason = d.say(x.ID, "%s", reason)
-		d.emit(x, fairway.TypeApprovalGiven, reason, func(v *fairway.EventData) { v.Actor = c.Actor })
-		d.closeStep(x, "ok", reason)
-		d.release(x)
-	case Abort:
-		if x.Step == fairway.StepRollback {
-			d.refuse(c, fmt.Sprintf("delivery %s is being rolled back already", c.Delivery.Short()))
-			return
-		}
-		d.fail(x, fairway.StatusAborted, fmt.Sprintf("aborted by %s: %s", orSomebody(c.Actor), c.Reason))
-	default:
-		d.refuse(c, fmt.Sprintf("%q is not a verb; use approve, reject or abort", c.Verb))
-	}
-}
-
-func (d *decider) refuse(c Command, why string) {
-	d.say(c.Delivery, "%s", why)
-	d.refused = &fairway.Error{Kind: fairway.KindRefused, Message: why}
 }

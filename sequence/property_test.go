@@ -16,7 +16,7 @@ func check(t testing.TB, s *State) {
 	t.Helper()
 	foreground := map[fairway.DeliveryID]int{}
 	for _, e := range s.Pending {
-		if e.Step != fairway.StepRetire {
+		if e.Step != fairway.StepRetire && e.Step != fairway.StepRoute {
 			foreground[e.Delivery]++
 		}
 		if !slices.ContainsFunc(s.Deadlines, func(l Deadline) bool { return l.Key == e.Key() }) {
@@ -73,7 +73,7 @@ func check(t testing.TB, s *State) {
 // trusted reports whether an occupant may have traffic: it passed, or the
 // stage asks for traffic before the tests and these are under way.
 func trusted(s *State, st *Stage, o fairway.Occupant) bool {
-	if o.State == fairway.OccupantReleased || st.Stuck != "" {
+	if o.State == fairway.OccupantReleased || st.Stuck != "" || st.ByHand {
 		return true
 	}
 	x := s.Find(o.Delivery)
@@ -145,6 +145,10 @@ func TestRandomHistories(t *testing.T) {
 				step(Input{Timer: &Timer{Key: w.s.Deadlines[i].Key}})
 				continue
 			}
+			if i := slices.IndexFunc(w.s.Open, func(x *Delivery) bool { return x.Paused }); i >= 0 {
+				step(Input{Command: &Command{Verb: Resume, Delivery: w.s.Open[i].ID, Actor: "ann", Reason: "go on"}})
+				continue
+			}
 			i := slices.IndexFunc(w.s.Open, func(x *Delivery) bool { return x.Step == fairway.StepApprove })
 			step(Input{Command: &Command{Verb: Approve, Delivery: w.s.Open[i].ID, Actor: "ann", Reason: "end of the story"}})
 		}
@@ -205,9 +209,15 @@ func drawInput(rt *rapid.T, w *world, plan []fairway.Stage, old []Input, i int) 
 	case k == 5 && len(w.s.Deadlines) > 0:
 		w.now = w.now.Add(2 * time.Hour)
 		return Input{Timer: &Timer{Key: rapid.SampledFrom(w.s.Deadlines).Draw(rt, "deadline").Key}}
+	case k == 7:
+		share := rapid.SampledFrom([]int{0, 30, 100}).Draw(rt, "share")
+		return Input{Command: &Command{
+			Verb: rapid.SampledFrom([]Verb{SetRoute, Rollback}).Draw(rt, "verb"), Stage: rapid.SampledFrom(plan).Draw(rt, "stage").Name,
+			Weights: fairway.Weights{fairway.Blue: share, fairway.Green: 100 - share}, Force: rapid.Bool().Draw(rt, "force"), Actor: "ann", Reason: "because",
+		}}
 	case k == 6 && len(w.s.Open) > 0:
 		return Input{Command: &Command{
-			Verb:     rapid.SampledFrom([]Verb{Approve, Reject, Abort}).Draw(rt, "verb"),
+			Verb:     rapid.SampledFrom([]Verb{Approve, Reject, Abort, Pause, Resume}).Draw(rt, "verb"),
 			Delivery: rapid.SampledFrom(w.s.Open).Draw(rt, "delivery").ID, Actor: "ann", Reason: "because",
 		}}
 	case len(w.s.Pending) > 0:

@@ -33,6 +33,11 @@ type Stage struct {
 	Occupants map[fairway.Colour]fairway.Occupant `json:"occupants,omitempty"`
 	Holder    fairway.DeliveryID                  `json:"holder,omitempty"`
 	Queue     []fairway.DeliveryID                `json:"queue,omitempty"`
+	// Route is the key of the effect by which a person changes the weights;
+	// while it is under way the stage takes no delivery.
+	Route string `json:"route,omitempty"`
+	// ByHand is set while the weights are a person's.
+	ByHand bool `json:"byHand,omitempty"`
 	// Stuck says why a version that was turned away has the traffic still.
 	Stuck string `json:"stuck,omitempty"`
 }
@@ -51,6 +56,10 @@ type Delivery struct {
 	TestRun  int             `json:"testRun,omitempty"`
 	Judged   bool            `json:"judged,omitempty"` // Verdict of the current stage is known
 	Failure  *Failure        `json:"failure,omitempty"`
+	Held     *Effect         `json:"held,omitempty"` // what begins when a paused delivery is resumed
+	// Recall is set when a released version is called back by weights alone:
+	// what runs is not the delivery's own and is not stopped when it fails.
+	Recall bool `json:"recall,omitempty"`
 }
 
 // Before is the state of a stage that a failed delivery restores.
@@ -105,6 +114,8 @@ type Effect struct {
 	Restore  *fairway.Occupant `json:"restore,omitempty"` // rollback of a direct stage
 	Window   *fairway.Window   `json:"window,omitempty"`  // evaluate
 	TestRun  int               `json:"testRun,omitempty"` // evaluate: attempt of the test it judges
+	Actor    string            `json:"actor,omitempty"`   // route: who asked for it
+	Why      string            `json:"why,omitempty"`
 	// Tries counts how often it failed before, for what is tried until it works.
 	Tries int `json:"tries,omitempty"`
 }

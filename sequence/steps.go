@@ -21,7 +21,7 @@ func (d *decider) enter(x *Delivery) {
 	x.Stage, x.Colour, x.Attempt = p.Name, fairway.Single, 0
 	x.Moved, x.Before, x.Instance, x.Window, x.Judged = false, nil, "", nil, false
 	x.Stages = append(x.Stages, fairway.StageRecord{Stage: p.Name, EnteredAt: d.now})
-	if st.Holder == "" {
+	if st.Holder == "" && st.Route == "" {
 		d.take(x, st)
 		return
 	}
@@ -52,6 +52,9 @@ func (d *decider) queue(x *Delivery, st *Stage) {
 	x.Status, x.Step = fairway.StatusWaiting, fairway.StepQueue
 	d.openStep(x, fairway.StepQueue)
 	x.Reason = d.say(x.ID, "stage %s is held by delivery %s of %s; this one waits for it", p.Name, st.Holder.Short(), tagOf(holder))
+	if holder == nil {
+		x.Reason = d.say(x.ID, "the weights of stage %s are being changed by hand; this one waits until that is done", p.Name)
+	}
 	d.emit(x, fairway.TypeDeliveryQueued, x.Reason, nil)
 	if p.Supersede == fairway.SupersedeAlways && holder != nil && holder.Step == fairway.StepApprove && holder.Order < x.Order {
 		d.fail(holder, fairway.StatusSuperseded, fmt.Sprintf("newer %s arrived while %s waited for a person, and the stage says supersede: always", x.Artifact.Tag, holder.Artifact.Tag))
@@ -84,6 +87,11 @@ func (d *decider) take(x *Delivery, st *Stage) {
 	if o, ok := st.Occupants[x.Colour]; ok && x.Colour == fairway.Single && o.State == fairway.OccupantReleased {
 		x.Before.Occupant = &o
 	}
+	if w := st.Weights[x.Colour]; w > 0 && p.DeploymentStrategy == fairway.BlueGreen {
+		d.fail(x, fairway.StatusFailed, fmt.Sprintf("both colours of stage %s have traffic (%s), so there is no place for %s; give all to one with: fairway route set %s --project %s --stage %s blue=100,green=0 --reason WHY, then deliver again",
+			p.Name, st.Weights, x.Artifact.Tag, d.s.Service, d.s.Project, p.Name))
+		return
+	}
 	d.start(x, Effect{Step: fairway.StepConfigure})
 }
 
@@ -113,6 +121,12 @@ func cloneWeights(w fairway.Weights) fairway.Weights {
 func (d *decider) start(x *Delivery, e Effect) {
 	p := x.plan()
 	x.Step, x.Status = e.Step, fairway.StatusRunning
+	if x.Paused && e.Step != fairway.StepRollback {
+		x.Status, x.Held = fairway.StatusWaiting, &e
+		x.Reason = d.say(x.ID, "%s is paused before %s in stage %s; run: fairway resume %s", x.Artifact.Tag, e.Step, p.Name, x.ID.Short())
+		d.changed = true
+		return
+	}
 	x.Attempt = 1 + d.attempts(x, e.Step)
 	e.Delivery, e.Stage, e.Attempt = x.ID, p.Name, x.Attempt
 	e.Plan, e.Colour, e.Artifact = p, x.Colour, x.Artifact
@@ -230,7 +244,12 @@ func (d *decider) leave(x *Delivery) {
 		return
 	}
 	st.Holder = ""
-	for len(st.Queue) > 0 {
+	d.admit(st)
+}
+
+// admit lets the next delivery into a stage that is free.
+func (d *decider) admit(st *Stage) {
+	for st.Holder == "" && st.Route == "" && len(st.Queue) > 0 {
 		next := d.s.Find(st.Queue[0])
 		st.Queue = st.Queue[1:]
 		if next != nil {
