@@ -145,8 +145,12 @@ func (s *server) stop() error {
 	if !s.runs() {
 		return errors.New("fairway up does not run")
 	}
+	began := time.Now()
 	if err := s.end(os.Interrupt.(syscall.Signal)); err != nil {
 		return err
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		return fmt.Errorf("fairway up took %s to stop:\n%s", took, s.out.String())
 	}
 	if s.err != nil {
 		return fmt.Errorf("fairway up ended with %w:\n%s", s.err, s.out.String())
