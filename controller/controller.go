@@ -75,7 +75,8 @@ type Gate interface {
 // Metrics scrapes the versions that run.
 type Metrics interface {
 	// Track begins to scrape the target, or relabels it, and returns the time
-	// of the first scrape under its labels.
+	// of the first scrape under its labels. When ctx ends first, even before
+	// the call, the target is scraped all the same and the error wraps ctx's.
 	Track(ctx context.Context, t fairway.Target) (time.Time, error)
 	// Settle waits for a scrape newer than after and returns its time.
 	Settle(ctx context.Context, p fairway.Place, after time.Time) (time.Time, error)

@@ -196,7 +196,7 @@ func (w work) release(ctx context.Context) (sequence.Result, error) {
 	}
 	// After a restart of Fairway nothing may stand behind the place yet.
 	if err := w.c.places.attach(ctx, i); err != nil {
-		return sequence.Result{}, fmt.Errorf("reach %s: %w", w.place, err)
+		return sequence.Result{}, err
 	}
 	commit, err := w.route(ctx, w.e.Weights, fmt.Sprintf("Send traffic of %s to %s", w.service.name, w.place.Workload()))
 	if err != nil {

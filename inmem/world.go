@@ -38,7 +38,7 @@ type World struct {
 	OnReady func(context.Context, fairway.Instance) error
 	// OnApply, OnWeights, OnAttach and OnTrack are called before a workload is
 	// applied, weights are committed, a backend is attached, and a target is
-	// scraped.
+	// scraped. With OnTrack every instance asks to be scraped.
 	OnApply   func(context.Context, fairway.Workload)
 	OnWeights func(context.Context, controller.Change)
 	OnAttach  func(fairway.Backend)
@@ -135,9 +135,13 @@ func (w *World) Apply(ctx context.Context, l fairway.Workload) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, ok := w.instances[l.Instance]; !ok {
-		w.instances[l.Instance] = fairway.Instance{
+		i := fairway.Instance{
 			ID: l.Instance, Project: l.Project, Stage: l.Stage, Place: l.Place, Delivery: l.Delivery, Artifact: l.Artifact, Ready: true,
 		}
+		if w.OnTrack != nil {
+			i.MetricsAddress = "metrics.invalid:80"
+		}
+		w.instances[l.Instance] = i
 	}
 	return nil
 }
