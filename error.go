@@ -128,19 +128,32 @@ type classed struct {
 func (e *classed) Error() string { return e.err.Error() }
 func (e *classed) Unwrap() error { return e.err }
 
-// KindOf returns the kind of the outermost domain error in the chain, or
-// [KindInternal].
+// KindOf returns the kind of the outermost domain error in the tree of err,
+// the first of several that were joined, or [KindInternal].
 func KindOf(err error) Kind {
-	for err != nil {
-		switch e := err.(type) {
-		case *Error:
-			return e.Kind
-		case *classed:
-			return e.kind
-		}
-		err = errors.Unwrap(err)
+	if k, ok := kindOf(err); ok {
+		return k
 	}
 	return KindInternal
+}
+
+func kindOf(err error) (Kind, bool) {
+	switch e := err.(type) {
+	case nil:
+		return "", false
+	case *Error:
+		return e.Kind, true
+	case *classed:
+		return e.kind, true
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			if k, ok := kindOf(part); ok {
+				return k, true
+			}
+		}
+		return "", false
+	}
+	return kindOf(errors.Unwrap(err))
 }
 
 // Problems returns every problem in the chain of err.
