@@ -248,6 +248,8 @@ func (f *effects) once(ctx context.Context, k service, e sequence.Effect) (r seq
 		return w.rollback(ctx)
 	case fairway.StepRetire:
 		return w.retire(ctx)
+	case fairway.StepRoute:
+		return w.routeByHand(ctx)
 	}
 	return r, fmt.Errorf("no such step: %s", e.Step)
 }
