@@ -11,6 +11,10 @@ import (
 // lost.
 var ErrFenced = errors.New("the shard's log has moved on")
 
+// ErrTooLarge says that a record is larger than the log takes. Trying again
+// does not help.
+var ErrTooLarge = errors.New("the record is larger than the log takes")
+
 // LogEntry is one stored decision.
 type LogEntry struct {
 	Seq      uint64
@@ -44,7 +48,7 @@ type Log interface {
 	// Inputs hands the shard's undecided inputs to f, in order, until ctx ends.
 	Inputs(ctx context.Context, shard int, f func(QueuedInput)) error
 	// Append stores a decision if last is still the log's last sequence, else
-	// it returns [ErrFenced].
+	// it returns [ErrFenced], or [ErrTooLarge] when it can never be stored.
 	Append(ctx context.Context, shard int, e LogEntry, last uint64) (seq uint64, err error)
 	Last(ctx context.Context, shard int) (uint64, error)
 	// Replay hands what is stored from sequence from on to f, in order.

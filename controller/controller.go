@@ -192,8 +192,8 @@ func (c *Controller) Start(ctx context.Context) error {
 	for _, s := range c.shards {
 		c.wg.Go(s.run)
 		c.wg.Go(s.consume)
+		c.wg.Go(s.keep)
 	}
-	c.wg.Go(c.snapshots)
 	return nil
 }
 
@@ -207,9 +207,6 @@ func (c *Controller) Stop() {
 	c.wg.Wait()
 	c.effects.wait()
 	c.places.stop()
-	for _, s := range c.shards {
-		s.save(context.WithoutCancel(c.ctx))
-	}
 }
 
 type service struct {

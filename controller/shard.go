@@ -24,16 +24,14 @@ type shard struct {
 	timed    map[service]time.Time // services with deadlines: when the earliest is
 	ended    []fairway.Delivery
 	last     uint64 // the log's last sequence
-	saved    uint64 // the floor that is stored
+	floor    uint64 // what the snapshots include at the start
 	epoch    uint64
 	number   uint64
 	deadline *time.Timer
-	saves    chan chan struct{}
+	stale    bool            // the stored floor is beyond the log
+	saves    chan chan batch // asks for changes
+	done     chan struct{}   // closed when the loop has ended
 }
-
-// recentRecords is how many records of each shard are read at a start for
-// their events alone.
-const recentRecords = 200
 
 // queued is an input from the queue; done is closed when it is decided.
 type queued struct {
@@ -46,78 +44,8 @@ func newShard(c *Controller, n int) *shard {
 	t.Stop()
 	return &shard{
 		c: c, n: n, in: make(chan queued), inbox: newMailbox(), states: map[service]*snapshot{},
-		dirty: map[service]bool{}, timed: map[service]time.Time{}, deadline: t, saves: make(chan chan struct{}),
+		dirty: map[service]bool{}, timed: map[service]time.Time{}, deadline: t, saves: make(chan chan batch), done: make(chan struct{}),
 	}
-}
-
-// takeOver loads the shard's states, replays what the snapshots lack, and
-// fences off whoever owned the shard before.
-func (s *shard) takeOver(ctx context.Context, all map[service]*snapshot) error {
-	for k, snap := range all {
-		if s.c.Log.Shard(k.project, k.name) == s.n {
-			s.states[k] = snap
-		}
-	}
-	var f floor
-	if b, err := s.c.Log.Floor(ctx, s.n); err != nil {
-		return err
-	} else if b != nil {
-		if err := json.Unmarshal(b, &f); err != nil {
-			return fmt.Errorf("the floor cannot be read: %w", err)
-		}
-	}
-	s.saved, s.epoch = f.Seq, f.Epoch
-	last, err := s.c.Log.Last(ctx, s.n)
-	if err != nil {
-		return err
-	}
-	s.last = last
-	// A little more than necessary is read, so that the latest events are known.
-	if from := min(f.Seq, max(last, recentRecords)-recentRecords) + 1; from <= last {
-		if err := s.c.Log.Replay(ctx, s.n, from, s.replayed); err != nil {
-			return err
-		}
-	}
-	s.epoch++
-	rec := Record{Epoch: s.epoch, Reason: "took over"}
-	seq, err := s.c.Log.Append(ctx, s.n, fairway.LogEntry{Project: "_", Service: "_", Body: rec.encode()}, s.last)
-	if err != nil {
-		return err
-	}
-	s.last = seq
-	for k, snap := range s.states {
-		s.c.View.setService(snap.State)
-		s.resume(k, snap)
-	}
-	return nil
-}
-
-func (s *shard) replayed(e fairway.LogEntry) error {
-	r, err := decodeRecord(e)
-	if err != nil {
-		return err
-	}
-	s.last, s.epoch = max(s.last, e.Seq), max(s.epoch, r.Epoch)
-	s.c.View.addEvents(r.Events)
-	if r.State == nil || e.Seq <= s.saved {
-		return nil
-	}
-	k := service{e.Project, e.Service}
-	if old := s.states[k]; old == nil || old.Seq < e.Seq {
-		s.states[k] = &snapshot{Seq: e.Seq, State: r.State}
-		s.dirty[k] = true
-	}
-	s.ended = append(s.ended, r.Ended...)
-	for _, d := range r.Ended {
-		s.c.View.setEnded(d)
-	}
-	return nil
-}
-
-// resume asks the engine what the restart means for the service. Effects and
-// deadlines start once the loop runs.
-func (s *shard) resume(k service, snap *snapshot) {
-	s.post(k, sequence.Input{Restart: &sequence.Restart{Epoch: s.epoch}})
 }
 
 // post hands an input over that is not in the queue.
@@ -148,6 +76,7 @@ func (s *shard) consume() {
 
 // run is the loop of the shard.
 func (s *shard) run() {
+	defer close(s.done)
 	for {
 		select {
 		case <-s.c.ctx.Done():
@@ -161,9 +90,8 @@ func (s *shard) run() {
 			}
 		case <-s.deadline.C:
 			s.fireDeadlines()
-		case done := <-s.saves:
-			s.save(s.c.ctx)
-			close(done)
+		case ask := <-s.saves:
+			ask <- s.changes()
 		}
 	}
 }
@@ -201,24 +129,32 @@ func (s *shard) ack(q queued) {
 	}
 }
 
+// state returns what is known of the service.
+func (s *shard) state(k service) *sequence.State {
+	if snap := s.states[k]; snap != nil {
+		return snap.State
+	}
+	return &sequence.State{Project: k.project, Service: k.name}
+}
+
 // decide asks the engine and stores its answer. It reports whether the input
 // is settled; false means that the controller is stopping.
 func (s *shard) decide(k service, in sequence.Input, token string) bool {
-	snap := s.states[k]
-	if snap == nil {
-		snap = &snapshot{State: &sequence.State{Project: k.project, Service: k.name}}
-	}
-	d := sequence.Decide(snap.State, in, s.c.Now())
+	old := s.state(k)
+	d := sequence.Decide(old, in, s.c.Now())
 	if !d.Changed {
 		s.c.waiters.tell(token, d)
 		if in.Restart != nil {
-			s.c.effects.sync(k, snap.State)
+			s.c.effects.sync(k, old)
 			s.clock(k)
 		}
 		return true
 	}
-	seq, ok := s.append(k, d)
-	if !ok {
+	seq, err := s.append(k, d)
+	if errors.Is(err, fairway.ErrTooLarge) {
+		return s.tooLarge(k, in, token, err)
+	}
+	if err != nil {
 		return false
 	}
 	s.states[k] = &snapshot{Seq: seq, State: d.State}
@@ -237,59 +173,94 @@ func (s *shard) logDecision(k service, d sequence.Decision) {
 }
 
 // append stores the decision, however long that takes: nothing else of the
-// shard can be decided before.
-func (s *shard) append(k service, d sequence.Decision) (uint64, bool) {
+// shard can be decided before. The error is [fairway.ErrTooLarge], or says
+// that nothing is decided here any more.
+func (s *shard) append(k service, d sequence.Decision) (uint64, error) {
 	s.number++
 	rec := Record{Epoch: s.epoch, Number: s.number, Reason: d.Reason, Events: d.Events, Ended: d.Ended, State: d.State}
 	e := fairway.LogEntry{Project: k.project, Service: k.name, Delivery: d.Delivery, Body: rec.encode()}
+	trouble := fmt.Sprintf("log of shard %d", s.n)
 	wait := 50 * time.Millisecond
 	for {
 		s.c.Failpoint("record.before-append")
 		seq, err := s.c.Log.Append(s.c.ctx, s.n, e, s.last)
 		if err == nil {
 			s.c.Failpoint("record.after-append")
-			s.last = seq
-			s.c.View.setTrouble("log", nil)
-			return seq, true
-		}
-		if s.c.ctx.Err() != nil {
-			return 0, false
 		}
 		if errors.Is(err, fairway.ErrFenced) {
-			if seq, ok := s.foundOwn(rec); ok {
-				s.last = seq
-				return seq, true
-			}
-			err = fmt.Errorf("another process writes to the log of shard %d; this one stops deciding there: %w", s.n, err)
-			s.c.View.setTrouble("log", err)
-			s.c.Logger.Error("lost a shard", "error", err)
-			<-s.c.ctx.Done()
-			return 0, false
+			seq, err = s.foundOwn(rec)
 		}
-		s.c.View.setTrouble("log", err)
+		switch {
+		case err == nil:
+			s.last = seq
+			s.c.View.setTrouble(trouble, nil)
+			return seq, nil
+		case s.c.ctx.Err() != nil:
+			return 0, s.c.ctx.Err()
+		case errors.Is(err, fairway.ErrTooLarge):
+			return 0, fmt.Errorf("a record of %d bytes: %w", len(e.Body), err)
+		}
+		s.c.View.setTrouble(trouble, err)
+		if errors.Is(err, errLost) {
+			s.c.Logger.Error("lost a shard", "shard", s.n, "error", err)
+			<-s.c.ctx.Done()
+			return 0, err
+		}
 		s.c.Logger.Error("a decision cannot be stored and is tried again", "project", k.project, "service", k.name, "error", err)
 		pause(s.c.ctx, wait)
 		wait = min(2*wait, 5*time.Second)
 	}
 }
 
+var errLost = errors.New("another process writes to the log; this one stops deciding there")
+
 // foundOwn looks for the record at the log's tail: an append whose answer was
-// lost has succeeded.
-func (s *shard) foundOwn(rec Record) (seq uint64, ok bool) {
-	err := s.c.Log.Replay(s.c.ctx, s.n, s.last+1, func(e fairway.LogEntry) error {
+// lost has succeeded. Only a record of another owner means that the shard is
+// lost ([errLost]); any other error may go away.
+func (s *shard) foundOwn(rec Record) (seq uint64, err error) {
+	err = s.c.Log.Replay(s.c.ctx, s.n, s.last+1, func(e fairway.LogEntry) error {
 		r, err := decodeRecord(e)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case r.Epoch != rec.Epoch:
+			return errLost
+		case r.Number == rec.Number:
+			seq = e.Seq
 		}
-		seq, ok = e.Seq, r.Epoch == rec.Epoch && r.Number == rec.Number
 		return nil
 	})
 	if err != nil {
-		s.c.Logger.Error("the log's tail cannot be read", "shard", s.n, "error", err)
-		return 0, false
+		return 0, fmt.Errorf("read the log's tail: %w", err)
 	}
-	return seq, ok
+	if seq == 0 {
+		return 0, fmt.Errorf("%w, and its tail does not say why", fairway.ErrFenced)
+	}
+	return seq, nil
 }
+
+// tooLarge settles an input whose decision can never be stored. What came of
+// a step fails it, in few words; whatever else it is gets refused.
+func (s *shard) tooLarge(k service, in sequence.Input, token string, err error) bool {
+	s.c.Logger.Error("a decision is too large to be stored", "project", k.project, "service", k.name, "error", err)
+	why := fmt.Sprintf("it is too large to be stored: %s", err)
+	switch {
+	case in.Result != nil && len(in.Result.Reason)+len(in.Result.Detail) > len(why)+len(tooLargeStep):
+		return s.decide(k, sequence.Input{Result: &sequence.Result{Key: in.Result.Key, Reason: tooLargeStep + why}}, token)
+	case in.Timer != nil && in.Timer.Cause != "":
+		return s.decide(k, sequence.Input{Timer: &sequence.Timer{Key: in.Timer.Key}}, token)
+	case in.Restart != nil:
+		s.c.effects.sync(k, s.states[k].State)
+		s.clock(k)
+	}
+	s.c.waiters.tell(token, sequence.Decision{
+		State: s.state(k), Reason: why, Refused: fairway.Errorf(fairway.KindRefused, "%s", why),
+	})
+	return true
+}
+
+// tooLargeStep begins the reason of a step whose result cannot be stored.
+const tooLargeStep = "what came of the step is not known: "
 
 // clock notes when the service's earliest deadline is, and arms the timer.
 func (s *shard) clock(k service) {

@@ -19,7 +19,8 @@ const noDelivery = "_"
 // Append stores a decision at the end of the shard's log if last is still the
 // log's last sequence, and returns its own. It returns [fairway.ErrFenced] when it is
 // not: somebody else has written, or an earlier append of ours whose answer
-// was lost has; the caller reads the tail to know.
+// was lost has; the caller reads the tail to know. A record above
+// [MaxRecord] bytes gives [fairway.ErrTooLarge].
 func (s *Store) Append(ctx context.Context, shard int, e fairway.LogEntry, last uint64) (uint64, error) {
 	msg := &natsgo.Msg{Subject: logSubject(shard, e), Data: e.Body, Header: natsgo.Header{}}
 	ack, err := s.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequence(last))
@@ -182,7 +183,10 @@ func loadAll(ctx context.Context, kv jetstream.KeyValue, keys string, f func([]b
 	for {
 		select {
 		case e, ok := <-w.Updates():
-			if !ok || e == nil {
+			if !ok {
+				return fairway.Errorf(fairway.KindUnavailable, "read the snapshots: the connection ended before all of them had come")
+			}
+			if e == nil {
 				return ctx.Err()
 			}
 			if err := f(e.Value()); err != nil {

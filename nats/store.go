@@ -110,11 +110,16 @@ func (s *Store) Close() { s.nc.Close() }
 
 // classify turns JetStream's errors into ours.
 func classify(op string, err error) error {
+	if errors.Is(err, natsgo.ErrMaxPayload) {
+		return fmt.Errorf("%s: %w", op, fairway.ErrTooLarge)
+	}
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		switch api.ErrorCode {
 		case 10071, 10164:
 			return fmt.Errorf("%s: %w", op, fairway.ErrFenced)
+		case 10054:
+			return fmt.Errorf("%s: %w", op, fairway.ErrTooLarge)
 		case 10023, 10047, 10077, 10122:
 			return fairway.Retryable(fairway.Errorf(fairway.KindFull, "%s: the event store has no space left; free disk space: %w", op, err))
 		}
