@@ -28,6 +28,10 @@ func (d *decider) enter(x *Delivery) {
 	d.queue(x, st)
 }
 
+// maxQueue bounds how many deliveries wait for a stage. All of them are part
+// of the service's state, and with it of every record.
+const maxQueue = 500
+
 func (d *decider) queue(x *Delivery, st *Stage) {
 	p := x.plan()
 	holder := d.s.Find(st.Holder)
@@ -48,9 +52,13 @@ func (d *decider) queue(x *Delivery, st *Stage) {
 			return
 		}
 	}
-	st.Queue = append(st.Queue, x.ID)
 	x.Status, x.Step = fairway.StatusWaiting, fairway.StepQueue
 	d.openStep(x, fairway.StepQueue)
+	if len(st.Queue) >= maxQueue {
+		d.fail(x, fairway.StatusFailed, fmt.Sprintf("the queue of stage %s is full (%d)", p.Name, maxQueue))
+		return
+	}
+	st.Queue = append(st.Queue, x.ID)
 	x.Reason = d.say(x.ID, "stage %s is held by delivery %s of %s; this one waits for it", p.Name, st.Holder.Short(), tagOf(holder))
 	if holder == nil {
 		x.Reason = d.say(x.ID, "the weights of stage %s are being changed by hand; this one waits until that is done", p.Name)
