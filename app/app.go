@@ -62,8 +62,12 @@ type App struct {
 	ready        atomic.Bool
 	teardown     []func(context.Context) error
 	bg           sync.WaitGroup
-	stopServing  context.CancelFunc
 	failed       chan error
+
+	storing         atomic.Bool     // events can be stored: from the start of the controller until the API has ended
+	streams         context.Context // of answers without an end
+	endStreams      context.CancelFunc
+	followReadiness func() // keeps traffic away from what fails during a stop
 }
 
 // New validates the options, takes the ports and the data directory, and
@@ -221,54 +225,60 @@ func (a *App) LoginURL() string {
 func (a *App) Data() string { return a.dir.Path() }
 
 // Start serves, finds again what ran, and goes on with what was under way. It
-// returns when Fairway is ready.
+// returns when Fairway is ready. The order here is, read backwards, that of a
+// stop:
+//
+//	nothing new is taken       ready is false
+//	streams end                watch, logs, the pages' news
+//	decisions and steps end    a test that is cut off counts as interrupted, not as failed
+//	the gateway drains         while what it leads to still runs
+//	processes end
+//	requests to the API end    pushes under way are still stored
 func (a *App) Start(ctx context.Context) error {
-	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
-	a.stopServing = stop
-	if err := a.metrics.Start(serving); err != nil {
+	running := context.WithoutCancel(ctx) // each part ends by its own stop
+	if err := a.metrics.Start(running); err != nil {
 		return err
 	}
 	a.later(func(context.Context) error { return a.metrics.Stop() })
-	if err := a.reg.Start(serving); err != nil {
+	if err := a.reg.Start(running); err != nil {
 		return err
 	}
 	a.later(a.reg.Stop)
-	a.serve(serving)
+	a.serveAPI(running)
 	if err := a.observeOwn(); err != nil {
 		return err
 	}
 	if err := a.keeper.Complete(ctx); err != nil {
 		return err
 	}
-	if err := a.run.Start(serving); err != nil {
+	if err := a.run.Start(running); err != nil {
 		return fmt.Errorf("find again what ran: %w", err)
 	}
 	a.later(a.run.Shutdown)
+	a.serveGateway(running)
 	if err := a.control.Start(ctx); err != nil {
 		return err
 	}
-	a.later(func(context.Context) error { a.control.Stop(); return nil })
+	a.later(a.stopControl)
+	a.storing.Store(true)
+	a.later(func(context.Context) error { a.endStreams(); return nil })
 	a.ready.Store(true)
 	a.later(func(context.Context) error { a.ready.Store(false); return nil })
 	return a.reconcile(ctx)
 }
 
-// serve answers on both ports until the app is stopped: first the API ends,
-// then the gateway drains, and what it leads to is ended after that.
-func (a *App) serve(ctx context.Context) {
+// apiLimit is how long requests to the API may take to end at a stop.
+const apiLimit = 10 * time.Second
+
+// serveAPI answers on the first port until the app is stopped.
+func (a *App) serveAPI(ctx context.Context) {
+	ctx, cancelRequests := context.WithCancel(ctx)
+	a.streams, a.endStreams = context.WithCancel(ctx)
 	a.server = &http.Server{
 		Handler:     a.handler(),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	access.Harden(a.server)
-	gatewayCtx, stopGateway := context.WithCancel(ctx)
-	var gatewayDone sync.WaitGroup
-	gatewayDone.Go(func() {
-		if err := a.gateway.Serve(gatewayCtx, a.gate); err != nil {
-			a.fail(fmt.Errorf("the gateway stopped: %w", err))
-		}
-	})
-	a.later(func(context.Context) error { stopGateway(); gatewayDone.Wait(); return nil })
 	a.bg.Go(func() { a.git.Maintain(ctx) })
 	a.bg.Go(func() {
 		if err := a.server.Serve(a.listen); err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -276,16 +286,82 @@ func (a *App) serve(ctx context.Context) {
 		}
 	})
 	a.later(func(ctx context.Context) error {
-		a.stopServing() // ends streams such as watch
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		a.endStreams()
+		ctx, cancel := context.WithTimeout(ctx, apiLimit)
 		defer cancel()
 		err := a.server.Shutdown(ctx)
+		cancelRequests()
 		if err != nil {
-			err = errors.Join(err, a.server.Close())
+			err = errors.Join(fmt.Errorf("requests to the API did not end in time and were cut off: %w", err), a.server.Close())
 		}
 		a.bg.Wait()
 		return err
 	})
+}
+
+// untilStop ends the requests' contexts at the beginning of a stop: for
+// streams, which would never end by themselves.
+func (a *App) untilStop(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(a.streams, cancel)()
+		h.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// serveGateway answers on the second port. At a stop it lets the requests
+// under way end; a version that fails meanwhile gets no more of them, although
+// the controller, which sees to that otherwise, has stopped by then.
+func (a *App) serveGateway(ctx context.Context) {
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := a.gateway.Serve(ctx, a.gate); err != nil {
+			a.fail(fmt.Errorf("the gateway stopped: %w", err))
+		}
+	}()
+	unfollow := func() {}
+	a.later(func(ctx context.Context) error {
+		defer unfollow()
+		stop()
+		return within(ctx, done, "requests to delivered services")
+	})
+	a.followReadiness = func() {
+		unfollow = a.run.Subscribe(func(i fairway.Instance) {
+			if !i.Ready {
+				a.gateway.SetReady(i.Place, i.ID, false)
+			}
+		})
+	}
+}
+
+// stopControl stops deciding. Whatever is under way goes on at the next start.
+func (a *App) stopControl(ctx context.Context) error {
+	a.followReadiness()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.control.Stop()
+	}()
+	return within(ctx, done, "decisions and steps")
+}
+
+// within waits for done, at most three quarters of what ctx leaves, so that
+// the parts that stop later have time too.
+func within(ctx context.Context, done <-chan struct{}, what string) error {
+	if at, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(at)*3/4)
+		defer cancel()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fairway.Errorf(fairway.KindUnavailable, "%s did not end in time and are cut off", what)
+	}
 }
 
 func (a *App) fail(err error) {

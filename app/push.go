@@ -16,8 +16,8 @@ import (
 // for it. A tag that no service wants is only remembered, so that a later
 // start does not take it for one that was missed.
 func (a *App) pushed(ctx context.Context, p registry.Push) error {
-	if !a.ready.Load() {
-		return fairway.Errorf(fairway.KindUnavailable, "Fairway is starting or stopping; push again in a moment")
+	if !a.storing.Load() {
+		return fairway.Errorf(fairway.KindUnavailable, "Fairway is starting; push again in a moment")
 	}
 	art := a.pushedArtifact(p)
 	name, service, ok, err := a.keeper.Owner(ctx, p.Repository, p.Tag)
