@@ -113,6 +113,8 @@ func TestWhatIsTakenIsNamed(t *testing.T) {
 		"gateway port": {app.Options{Data: t.TempDir(), Listen: "127.0.0.1:0", Gateway: a.GatewayAddress()}, "--gateway"},
 		"directory":    {app.Options{Data: dir, Listen: "127.0.0.1:0", Gateway: "127.0.0.1:0"}, "in use by process"},
 		"not loopback": {app.Options{Data: t.TempDir(), Listen: "0.0.0.0:0", Gateway: "127.0.0.1:0"}, "without isolation"},
+		"drain":        {app.Options{Data: t.TempDir(), Drain: time.Hour}, "at most 2m"},
+		"no drain":     {app.Options{Data: t.TempDir(), Drain: -time.Second}, "more than 0s"},
 		"durability":   {app.Options{Data: t.TempDir(), Durability: "maybe"}, "power or process"},
 	} {
 		b, err := app.New(t.Context(), c.o)

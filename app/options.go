@@ -16,6 +16,10 @@ const (
 	DurabilityProcess = "process" // synced once a second: kill; a power cut may lose the last second
 )
 
+// MaxDrain is the longest drain: a step that ends a version has to end within
+// its own limit.
+const MaxDrain = 2 * time.Minute
+
 // Options say how Fairway runs. The zero value is the default of every field.
 type Options struct {
 	Data       string // directory; default datadir.Default
@@ -27,7 +31,7 @@ type Options struct {
 	// ScrapeInterval of metrics; default 1 s.
 	ScrapeInterval time.Duration
 	// Drain is how long requests under way may go on when their version is
-	// stopped; default 30 s.
+	// stopped; default 30 s, at most [MaxDrain].
 	Drain time.Duration
 	// Failpoint is called by name at every durable write and effect.
 	Failpoint func(name string)
@@ -48,6 +52,9 @@ func (o Options) withDefaults() (Options, error) {
 	set(&o.Gateway, "127.0.0.1:8000")
 	set(&o.Durability, DurabilityPower)
 	set(&o.Version, "dev")
+	if o.Drain == 0 {
+		o.Drain = 30 * time.Second
+	}
 	if o.Data == "" {
 		d, err := datadir.Default()
 		if err != nil {
@@ -72,6 +79,9 @@ func (o Options) validate() error {
 	var ps []fairway.Problem
 	if o.Durability != DurabilityPower && o.Durability != DurabilityProcess {
 		ps = append(ps, fairway.Problem{Field: "durability", Value: o.Durability, Message: "is not a durability", Remedy: "use power or process"})
+	}
+	if o.Drain < 0 || o.Drain > MaxDrain {
+		ps = append(ps, fairway.Problem{Field: "drain", Value: o.Drain.String(), Message: "is not a time that requests can be given", Remedy: "use more than 0s and at most " + MaxDrain.String() + ", such as 30s"})
 	}
 	for _, a := range []struct{ field, value string }{{"listen", o.Listen}, {"gateway", o.Gateway}} {
 		host, _, err := net.SplitHostPort(a.value)

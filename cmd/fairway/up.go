@@ -47,6 +47,9 @@ in flight included.`,
 			if data := c.Flags().Lookup("data"); data != nil {
 				o.Data = data.Value.String()
 			}
+			if o.Drain == 0 { // the zero value of Options means the default
+				return fairway.Invalid("drain", "0s", "gives requests no time to end", "use more than 0s and at most "+app.MaxDrain.String())
+			}
 			return up(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), o, f)
 		},
 	}
