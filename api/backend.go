@@ -24,8 +24,19 @@ type Backend interface {
 	SendArtifact(ctx context.Context, r SendArtifact) (Accepted, error)
 	// SendEvents takes CloudEvents; it returns once they are stored.
 	SendEvents(ctx context.Context, events []fairway.Event) ([]Accepted, error)
-	// Command is a person's word on a delivery: approve, reject, abort.
+	// Command is a person's word on a delivery: approve, reject, abort, pause,
+	// resume.
 	Command(ctx context.Context, r Command) (fairway.Delivery, error)
+	// Retry starts a new delivery of the same artifact at the stage where an
+	// ended one stopped. One that is under way or has finished is refused.
+	Retry(ctx context.Context, r RetryRequest) (Accepted, error)
+	// RollbackService brings a released version back: by weights alone while
+	// it still runs, else by a delivery in that stage only.
+	// [fairway.KindNotFound] lists the versions that there are.
+	RollbackService(ctx context.Context, r Rollback) (Accepted, error)
+	// SetRoute splits traffic as a person says. It returns once the split is
+	// in force; the error says why it was refused.
+	SetRoute(ctx context.Context, r SetRoute) (RouteState, error)
 
 	Services(ctx context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error)
 	// Deliveries lists the newest first.
@@ -129,9 +140,41 @@ type Accepted struct {
 
 // Command is a person's word on a delivery.
 type Command struct {
-	Verb     string `json:"verb"` // approve, reject, abort
+	Verb     string `json:"verb"` // approve, reject, abort, pause, resume
 	Delivery string `json:"delivery"`
 	Reason   string `json:"reason"`
+}
+
+// RetryRequest asks for a delivery once more.
+type RetryRequest struct {
+	Delivery string `json:"delivery"`
+	Reason   string `json:"reason"`
+	// ID makes a repetition of the request find the same delivery.
+	ID string `json:"id,omitempty"`
+}
+
+// Rollback asks for a version that was released before.
+type Rollback struct {
+	Project fairway.ProjectName `json:"project"`
+	Service fairway.ServiceName `json:"service"`
+	Stage   fairway.StageName   `json:"stage"`
+	// To is the version's tag; empty means the latest that has not the traffic.
+	To     string `json:"to,omitempty"`
+	Reason string `json:"reason"`
+	// ID makes a repetition find the delivery, where one was needed. By
+	// weights alone, a repetition with To is refused, since that version has
+	// the traffic then.
+	ID string `json:"id,omitempty"`
+}
+
+// SetRoute asks for a split.
+type SetRoute struct {
+	Project fairway.ProjectName `json:"project"`
+	Service fairway.ServiceName `json:"service"`
+	Stage   fairway.StageName   `json:"stage"`
+	Weights fairway.Weights     `json:"weights"`         // a colour that is missing gets none
+	Force   bool                `json:"force,omitempty"` // also for a version that was turned away
+	Reason  string              `json:"reason"`
 }
 
 // DeliveryFilter selects deliveries; empty fields select all. Open selects

@@ -53,6 +53,21 @@ func (c *Client) Command(ctx context.Context, r Command) (fairway.Delivery, erro
 	return ask[fairway.Delivery](ctx, c, call{method: http.MethodPost, path: []string{"deliveries", r.Delivery, "commands"}, body: r})
 }
 
+// Retry implements [Backend].
+func (c *Client) Retry(ctx context.Context, r RetryRequest) (Accepted, error) {
+	return ask[Accepted](ctx, c, call{method: http.MethodPost, path: []string{"deliveries", r.Delivery, "retry"}, body: r})
+}
+
+// RollbackService implements [Backend].
+func (c *Client) RollbackService(ctx context.Context, r Rollback) (Accepted, error) {
+	return ask[Accepted](ctx, c, call{method: http.MethodPost, path: []string{"projects", string(r.Project), "services", string(r.Service), "rollback"}, body: r})
+}
+
+// SetRoute implements [Backend].
+func (c *Client) SetRoute(ctx context.Context, r SetRoute) (RouteState, error) {
+	return ask[RouteState](ctx, c, call{method: http.MethodPut, path: []string{"projects", string(r.Project), "services", string(r.Service), "route"}, body: r})
+}
+
 // Services implements [Backend].
 func (c *Client) Services(ctx context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error) {
 	return getList[fairway.ServiceView](ctx, c, filled("project", string(p)), "services")

@@ -48,6 +48,9 @@ func methods() []method {
 		add      = filled[api.AddResources]()
 		artifact = filled[api.SendArtifact]()
 		command  = filled[api.Command]()
+		retry    = filled[api.RetryRequest]()
+		rollback = filled[api.Rollback]()
+		route    = filled[api.SetRoute]()
 		ds       = filled[api.DeliveryFilter]()
 		event    = fairway.Event{SpecVersion: "1.0", ID: "1", Source: "/ci", Type: "any.type", Time: when, Subject: "s", Context: "c", Reason: "since <it> was", Data: []byte(`{"a":"<"}`), ContentType: "application/json"}
 	)
@@ -66,6 +69,11 @@ func methods() []method {
 			return b.SendEvents(ctx, []fairway.Event{event})
 		}),
 		of("Command", command, func(ctx context.Context, b api.Backend) (fairway.Delivery, error) { return b.Command(ctx, command) }),
+		of("Retry", retry, func(ctx context.Context, b api.Backend) (api.Accepted, error) { return b.Retry(ctx, retry) }),
+		of("RollbackService", rollback, func(ctx context.Context, b api.Backend) (api.Accepted, error) {
+			return b.RollbackService(ctx, rollback)
+		}),
+		of("SetRoute", route, func(ctx context.Context, b api.Backend) (api.RouteState, error) { return b.SetRoute(ctx, route) }),
 		of("Services", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, odd) }),
 		of("Services of all", fairway.ProjectName(""), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, "") }),
 		of("Deliveries", ds, func(ctx context.Context, b api.Backend) ([]fairway.Delivery, error) { return b.Deliveries(ctx, ds) }),

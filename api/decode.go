@@ -95,6 +95,9 @@ func fieldsOf(v any) map[string]reflect.Value {
 
 // describe names a field's type in words.
 func describe(t reflect.Type) string {
+	if t == reflect.TypeFor[fairway.Weights]() {
+		return `an object such as {"blue": 70, "green": 30}`
+	}
 	switch t.Kind() {
 	case reflect.Bool:
 		return "true or false"

@@ -101,6 +101,15 @@ func (m *memory) SendEvents(_ context.Context, es []fairway.Event) ([]api.Accept
 func (m *memory) Command(_ context.Context, r api.Command) (fairway.Delivery, error) {
 	return given[fairway.Delivery](m, r)
 }
+func (m *memory) Retry(_ context.Context, r api.RetryRequest) (api.Accepted, error) {
+	return given[api.Accepted](m, r)
+}
+func (m *memory) RollbackService(_ context.Context, r api.Rollback) (api.Accepted, error) {
+	return given[api.Accepted](m, r)
+}
+func (m *memory) SetRoute(_ context.Context, r api.SetRoute) (api.RouteState, error) {
+	return given[api.RouteState](m, r)
+}
 func (m *memory) Services(_ context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error) {
 	return given[[]fairway.ServiceView](m, p)
 }

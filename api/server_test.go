@@ -71,6 +71,11 @@ func TestRefusals(t *testing.T) {
 		{"no base64", "PUT", "/api/v1/projects/p/services/s/resources", js, `{"files":{"a":"%"}}`, 422, fairway.KindInvalid, []string{"base64"}},
 		{"another project and service", "POST", artifacts, js, `{"project":"p","service":"s"}`, 422, fairway.KindInvalid, []string{`\"sockshop\"`, `\"carts\"`}},
 		{"another delivery", "POST", "/api/v1/deliveries/1/commands", js, `{"delivery":"2"}`, 422, fairway.KindInvalid, []string{`"field":"delivery"`}},
+		{"retry of another delivery", "POST", "/api/v1/deliveries/1/retry", js, `{"delivery":"2"}`, 422, fairway.KindInvalid, []string{`"field":"delivery"`}},
+		{"rollback of another service", "POST", "/api/v1/projects/p/services/s/rollback", js, `{"service":"t"}`, 422, fairway.KindInvalid, []string{`"field":"service"`}},
+		{"route of another project", "PUT", "/api/v1/projects/p/services/s/route", js, `{"project":"q"}`, 422, fairway.KindInvalid, []string{`"field":"project"`}},
+		{"weights that are none", "PUT", "/api/v1/projects/p/services/s/route", js, `{"weights":"70/30"}`, 422, fairway.KindInvalid, []string{`such as {\"blue\": 70`}},
+		{"weight of no colour", "PUT", "/api/v1/projects/p/services/s/route", js, `{"weights":{"red":100}}`, 422, fairway.KindInvalid, []string{`such as {\"blue\": 70`}},
 		{"form", "POST", artifacts, "application/x-www-form-urlencoded", "image=x", 415, fairway.KindInvalid, []string{"send application/json"}},
 		{"no type", "POST", artifacts, "", `{}`, 415, fairway.KindInvalid, []string{"send application/json"}},
 		{"too large", "POST", artifacts, js, `{"image":"` + strings.Repeat("x", 2000) + `"}`, 413, fairway.KindInvalid, []string{"1000 bytes"}},
@@ -162,6 +167,9 @@ func TestStatusOfSuccess(t *testing.T) {
 		{"PUT", "/api/v1/projects/p/services/s/resources", `{"files":{"a":"AAAA"}}`, 200},
 		{"POST", "/api/v1/events", `[]`, 202},
 		{"POST", "/api/v1/deliveries/1/commands", `{"verb":"abort"}`, 200},
+		{"POST", "/api/v1/deliveries/1/retry", `{}`, 202},
+		{"POST", "/api/v1/projects/p/services/s/rollback", `{}`, 202},
+		{"PUT", "/api/v1/projects/p/services/s/route", `{"weights":{"blue":70,"green":30}}`, 200},
 		{"HEAD", "/api/v1/status", ``, 200},
 		{"GET", "/api/v1/reports/delivery/stage/1", ``, 200},
 	} {
@@ -217,6 +225,7 @@ func FuzzBodies(f *testing.F) {
 		for _, target := range []string{
 			"POST /api/v1/projects", "POST /api/v1/projects/p/services", "PUT /api/v1/projects/p/services/s/resources",
 			"POST /api/v1/projects/p/services/s/artifacts", "POST /api/v1/deliveries/1/commands", "POST /api/v1/events",
+			"POST /api/v1/deliveries/1/retry", "POST /api/v1/projects/p/services/s/rollback", "PUT /api/v1/projects/p/services/s/route",
 		} {
 			method, path, _ := strings.Cut(target, " ")
 			w := exchange(h, method, path, "application/json", string(body))

@@ -250,6 +250,38 @@ func (s *shop) Command(ctx context.Context, r api.Command) (fairway.Delivery, er
 	return d, nil
 }
 
+func (s *shop) Retry(ctx context.Context, r api.RetryRequest) (api.Accepted, error) {
+	d, err := s.Delivery(ctx, r.Delivery)
+	if err != nil {
+		return api.Accepted{}, err
+	}
+	if !d.Status.Ended() {
+		return api.Accepted{}, fairway.Errorf(fairway.KindRefused, "delivery %s of %s is under way; abort it first", d.ID.Short(), d.Artifact.Tag)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return api.Accepted{ID: first(r.ID, "e2"), Delivery: s.start(api.SendArtifact{Project: d.Project, Service: d.Service, Image: "carts", Tag: "pass"}), Reason: "a retry: " + r.Reason}, nil
+}
+
+func (s *shop) RollbackService(_ context.Context, r api.Rollback) (api.Accepted, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.To != "" && r.To != "pass" {
+		return api.Accepted{}, fairway.Errorf(fairway.KindNotFound, "no version %s of %s was released in stage %s; these were: pass", r.To, r.Service, r.Stage)
+	}
+	return api.Accepted{ID: first(r.ID, "e3"), Delivery: s.start(api.SendArtifact{Project: r.Project, Service: r.Service, Image: "carts", Tag: "pass"}),
+		Reason: fmt.Sprintf("anna asks for pass back in stage %s: %s", r.Stage, r.Reason)}, nil
+}
+
+func (s *shop) SetRoute(ctx context.Context, r api.SetRoute) (api.RouteState, error) {
+	if r.Weights[fairway.Blue] > 0 && !r.Force {
+		return api.RouteState{}, fairway.Errorf(fairway.KindRefused, "0.6.1-2 in blue of stage %s was turned away; say --force to give it traffic all the same", r.Stage)
+	}
+	all, err := s.Routes(ctx)
+	all[0].Weights = r.Weights
+	return all[0], err
+}
+
 func (s *shop) Services(_ context.Context, n fairway.ProjectName) ([]fairway.ServiceView, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -101,6 +101,8 @@ func build(o Options) (*cobra.Command, *cli) {
 		c.createCommand(), c.onboardCommand(), c.addCommand(), c.sendCommand(),
 		c.getCommand(), c.watchCommand(), c.logsCommand(),
 		c.approveCommand(), c.rejectCommand(), c.abortCommand(),
+		c.pauseCommand(), c.resumeCommand(), c.retryCommand(),
+		c.rollbackCommand(), c.routeCommand(),
 		c.loginCommand(), c.logoutCommand(), c.imageCommand(),
 		c.lintCommand(), c.schemaCommand(),
 		c.versionCommand(), exitCodesTopic(),

@@ -29,6 +29,7 @@ type world struct {
 	all      []fairway.Delivery
 	events   []fairway.Event
 	commands []api.Command
+	retries  []api.RetryRequest
 	changes  chan api.Change
 }
 
@@ -163,6 +164,22 @@ func (w *world) Evaluation(_ context.Context, id string) (fairway.Evaluation, er
 				Violations: []fairway.Violation{{Value: json.RawMessage("1.0041"), Breach: "upper_severe", Threshold: ptr(1.0)}}},
 			{ID: "Errors", Score: 0, MaxScore: 0, Explanation: "the query failed", Error: "Prometheus did not answer within 5 s; asked three times"},
 		}}, nil
+}
+
+func (w *world) Retry(_ context.Context, r api.RetryRequest) (api.Accepted, error) {
+	if r.Delivery == "second-delivery" {
+		return api.Accepted{}, fairway.Errorf(fairway.KindRefused, "delivery second-d has finished")
+	}
+	w.retries = append(w.retries, r)
+	return api.Accepted{ID: "e1", Delivery: "third-delivery"}, nil
+}
+
+func (w *world) RollbackService(context.Context, api.Rollback) (api.Accepted, error) {
+	return api.Accepted{}, fairway.Errorf(fairway.KindRefused, "the console has no rollback")
+}
+
+func (w *world) SetRoute(context.Context, api.SetRoute) (api.RouteState, error) {
+	return api.RouteState{}, fairway.Errorf(fairway.KindRefused, "the console sets no weights")
 }
 
 func (w *world) Command(_ context.Context, c api.Command) (fairway.Delivery, error) {
