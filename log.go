@@ -53,6 +53,8 @@ type Log interface {
 	Last(ctx context.Context, shard int) (uint64, error)
 	// Replay hands what is stored from sequence from on to f, in order.
 	Replay(ctx context.Context, shard int, from uint64, f func(LogEntry) error) error
+	// Entry returns one stored decision.
+	Entry(ctx context.Context, shard int, seq uint64) (LogEntry, error)
 	// History hands one delivery's entries to f, in order.
 	History(ctx context.Context, p ProjectName, s ServiceName, d DeliveryID, f func(LogEntry) error) error
 

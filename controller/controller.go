@@ -187,7 +187,7 @@ func (c *Controller) Start(ctx context.Context) error {
 		}
 		c.shards = append(c.shards, s)
 	}
-	c.View.sortEvents()
+	c.View.loaded()
 	c.places.restore()
 	for _, s := range c.shards {
 		c.wg.Go(s.run)

@@ -10,12 +10,12 @@ import (
 
 // Record is one stored decision.
 type Record struct {
-	Epoch  uint64             `json:"epoch"`  // of the owner that wrote it
-	Number uint64             `json:"number"` // of the owner's records; with Epoch it identifies the record
-	Reason string             `json:"reason"`
-	Events []fairway.Event    `json:"events,omitempty"`
-	Ended  []fairway.Delivery `json:"ended,omitempty"`
-	State  *sequence.State    `json:"state,omitempty"` // nil in a take-over record
+	Epoch  uint64          `json:"epoch"`  // of the owner that wrote it
+	Number uint64          `json:"number"` // of the owner's records; with Epoch it identifies the record
+	Reason string          `json:"reason"`
+	Events []fairway.Event `json:"events,omitempty"`
+	Ended  []Row           `json:"ended,omitempty"`
+	State  *sequence.State `json:"state,omitempty"` // nil in a take-over record
 }
 
 func (r Record) encode() []byte {

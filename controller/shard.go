@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fairwaycd/fairway"
@@ -22,7 +23,7 @@ type shard struct {
 	states   map[service]*snapshot
 	dirty    map[service]bool
 	timed    map[service]time.Time // services with deadlines: when the earliest is
-	ended    []fairway.Delivery
+	ended    []Row
 	last     uint64 // the log's last sequence
 	floor    uint64 // what the snapshots include at the start
 	epoch    uint64
@@ -150,7 +151,8 @@ func (s *shard) decide(k service, in sequence.Input, token string) bool {
 		}
 		return true
 	}
-	seq, err := s.append(k, d)
+	ended := s.note(old, d)
+	seq, err := s.append(k, d, ended)
 	if errors.Is(err, fairway.ErrTooLarge) {
 		return s.tooLarge(k, in, token, err)
 	}
@@ -159,13 +161,39 @@ func (s *shard) decide(k service, in sequence.Input, token string) bool {
 	}
 	s.states[k] = &snapshot{Seq: seq, State: d.State}
 	s.dirty[k] = true
-	s.ended = append(s.ended, d.Ended...)
-	s.c.View.apply(d)
+	s.ended = append(s.ended, ended...)
+	s.c.View.apply(d, ended)
 	s.logDecision(k, d)
 	s.c.waiters.tell(token, d)
 	s.c.effects.sync(k, d.State)
 	s.clock(k)
 	return true
+}
+
+// note tells every delivery that the decision has events about, but that its
+// record is not named after, where the record is going to be: the append
+// succeeds at the next sequence or not at all.
+func (s *shard) note(old *sequence.State, d sequence.Decision) (ended []Row) {
+	elsewhere := map[fairway.DeliveryID]bool{}
+	for _, e := range d.Events {
+		elsewhere[e.Context] = e.Context != d.Delivery
+	}
+	for _, x := range d.State.Open {
+		if elsewhere[x.ID] {
+			x.Also = append(x.Also, s.last+1)
+		}
+	}
+	for _, e := range d.Ended {
+		r := Row{Delivery: e}
+		if x := old.Find(e.ID); x != nil {
+			r.Also = slices.Clone(x.Also)
+		}
+		if elsewhere[e.ID] {
+			r.Also = append(r.Also, s.last+1)
+		}
+		ended = append(ended, r)
+	}
+	return ended
 }
 
 func (s *shard) logDecision(k service, d sequence.Decision) {
@@ -175,9 +203,9 @@ func (s *shard) logDecision(k service, d sequence.Decision) {
 // append stores the decision, however long that takes: nothing else of the
 // shard can be decided before. The error is [fairway.ErrTooLarge], or says
 // that nothing is decided here any more.
-func (s *shard) append(k service, d sequence.Decision) (uint64, error) {
+func (s *shard) append(k service, d sequence.Decision, ended []Row) (uint64, error) {
 	s.number++
-	rec := Record{Epoch: s.epoch, Number: s.number, Reason: d.Reason, Events: d.Events, Ended: d.Ended, State: d.State}
+	rec := Record{Epoch: s.epoch, Number: s.number, Reason: d.Reason, Events: d.Events, Ended: ended, State: d.State}
 	e := fairway.LogEntry{Project: k.project, Service: k.name, Delivery: d.Delivery, Body: rec.encode()}
 	trouble := fmt.Sprintf("log of shard %d", s.n)
 	wait := 50 * time.Millisecond

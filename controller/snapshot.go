@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-
-	"github.com/fairwaycd/fairway"
 )
 
 // batch is what is to be saved of a shard: states and rows up to a sequence
@@ -14,7 +12,7 @@ import (
 // can leave the loop that made them.
 type batch struct {
 	states map[service]*snapshot
-	ended  []fairway.Delivery
+	ended  []Row
 	floor  floor
 	any    bool
 }
@@ -98,7 +96,7 @@ func (s *shard) trySave(ctx context.Context, b *batch) error {
 			return fmt.Errorf("encode delivery %s: %w", b.ended[0].ID, err)
 		}
 		s.c.Failpoint("snapshot.before-ended")
-		if err := s.c.Log.SaveEnded(ctx, b.ended[0], body); err != nil {
+		if err := s.c.Log.SaveEnded(ctx, b.ended[0].Delivery, body); err != nil {
 			return err
 		}
 		b.ended = b.ended[1:]

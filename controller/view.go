@@ -14,21 +14,31 @@ import (
 	"github.com/fairwaycd/fairway/sequence"
 )
 
+// keepWhole is how many ended deliveries are kept with what happened in their
+// stages. Of older ones that is read from the log when somebody asks.
+const keepWhole = 2000
+
 // keepEvents is how many of the latest events are kept for lists.
 const keepEvents = 5000
 
 // View is what people see: services and deliveries as they are now, and the
 // latest events. Lists never touch the log.
 type View struct {
-	mu       sync.RWMutex
-	services map[service]fairway.ServiceView
-	rows     map[fairway.DeliveryID]*fairway.Delivery
-	events   []Stored
-	trouble  map[string]error
-	texts    map[fairway.DeliveryID]string
-	subs     map[int]chan struct{}
-	version  uint64
-	nextSub  int
+	mu        sync.RWMutex
+	services  map[service]fairway.ServiceView
+	rows      map[fairway.DeliveryID]*row
+	order     []*row // by age, the oldest first
+	loading   bool   // order is sorted at the end
+	open      map[fairway.DeliveryID]*row
+	counts    map[CountKey]int
+	whole     []*row // ended rows with their stages, the longest ended first
+	keepWhole int
+	events    []Stored
+	trouble   map[string]error
+	texts     map[fairway.DeliveryID]string
+	subs      map[int]chan struct{}
+	version   uint64
+	nextSub   int
 }
 
 // Stored is an event with its place in the log.
@@ -41,7 +51,7 @@ type Stored struct {
 func NewView() *View {
 	return &View{
 		services: map[service]fairway.ServiceView{},
-		rows:     map[fairway.DeliveryID]*fairway.Delivery{}, trouble: map[string]error{},
+		rows:     map[fairway.DeliveryID]*row{}, open: map[fairway.DeliveryID]*row{}, counts: map[CountKey]int{}, loading: true, keepWhole: keepWhole, trouble: map[string]error{},
 		texts: map[fairway.DeliveryID]string{}, subs: map[int]chan struct{}{}, version: 1,
 	}
 }
@@ -54,7 +64,7 @@ func (v *View) LastEvent() uint64 {
 }
 
 func (v *View) loadEnded(b []byte) error {
-	var d fairway.Delivery
+	var d Row
 	if err := json.Unmarshal(b, &d); err != nil {
 		return fmt.Errorf("an ended delivery cannot be read: %w", err)
 	}
@@ -62,11 +72,10 @@ func (v *View) loadEnded(b []byte) error {
 	return nil
 }
 
-func (v *View) setEnded(d fairway.Delivery) {
+func (v *View) setEnded(d Row) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.rows[d.ID] = &d
-	delete(v.texts, d.ID)
+	v.setRow(d)
 }
 
 func (v *View) setService(s *sequence.State) {
@@ -81,8 +90,7 @@ func (v *View) setServiceLocked(s *sequence.State) {
 		v.services[k] = s.View()
 	}
 	for _, x := range s.Open {
-		d := x.Delivery
-		v.rows[d.ID] = &d
+		v.setRow(Row{x.Delivery, x.Also})
 	}
 }
 
@@ -102,10 +110,13 @@ func (v *View) addEventsLocked(events []fairway.Event) {
 	}
 }
 
-// sortEvents brings the events of several shards into the order of time.
-func (v *View) sortEvents() {
+// loaded ends the loading: it brings what came from several shards into the
+// order of time.
+func (v *View) loaded() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.loading = false
+	slices.SortFunc(v.order, byAge)
 	slices.SortStableFunc(v.events, func(a, b Stored) int { return a.Time.Compare(b.Time) })
 	for i := range v.events {
 		v.events[i].Seq = v.version - uint64(len(v.events)-1-i)
@@ -113,13 +124,12 @@ func (v *View) sortEvents() {
 }
 
 // apply takes over a decision and wakes everyone who watches.
-func (v *View) apply(d sequence.Decision) {
+func (v *View) apply(d sequence.Decision, ended []Row) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.setServiceLocked(d.State)
-	for _, e := range d.Ended {
-		v.rows[e.ID] = &e
-		delete(v.texts, e.ID)
+	for _, e := range ended {
+		v.setRow(e)
 	}
 	delete(v.texts, d.Delivery) // the decision's reason is newer
 	v.addEventsLocked(d.Events)
@@ -129,7 +139,7 @@ func (v *View) apply(d sequence.Decision) {
 func (v *View) progress(id fairway.DeliveryID, text string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if r := v.rows[id]; r != nil && !r.Status.Ended() {
+	if r := v.rows[id]; r != nil && !r.d.Status.Ended() {
 		v.texts[id] = text
 		v.wake()
 	}
@@ -207,68 +217,6 @@ func (v *View) Service(p fairway.ProjectName, s fairway.ServiceName) (fairway.Se
 	return x, ok
 }
 
-// DeliveryFilter selects deliveries; empty fields select all.
-type DeliveryFilter struct {
-	Project fairway.ProjectName
-	Service fairway.ServiceName
-	Status  fairway.DeliveryStatus
-	Open    bool // only those that have not ended
-	Limit   int  // default 100
-}
-
-// Deliveries lists deliveries, the latest first.
-func (v *View) Deliveries(f DeliveryFilter) []fairway.Delivery {
-	if f.Limit <= 0 {
-		f.Limit = 100
-	}
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	var out []fairway.Delivery
-	for _, d := range v.rows {
-		if f.Project != "" && d.Project != f.Project || f.Service != "" && d.Service != f.Service ||
-			f.Status != "" && d.Status != f.Status || f.Open && d.Status.Ended() {
-			continue
-		}
-		out = append(out, *d)
-	}
-	slices.SortFunc(out, func(a, b fairway.Delivery) int {
-		return cmp.Or(b.StartedAt.Compare(a.StartedAt), strings.Compare(string(a.ID), string(b.ID)))
-	})
-	return out[:min(len(out), f.Limit)]
-}
-
-// Delivery finds a delivery by its id or an unambiguous beginning of it, at
-// least four characters long.
-func (v *View) Delivery(id string) (fairway.Delivery, error) {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	if d := v.rows[fairway.DeliveryID(id)]; d != nil {
-		return v.withText(*d), nil
-	}
-	var found []*fairway.Delivery
-	if len(id) >= 4 {
-		for k, d := range v.rows {
-			if strings.HasPrefix(string(k), id) {
-				found = append(found, d)
-			}
-		}
-	}
-	switch len(found) {
-	case 1:
-		return v.withText(*found[0]), nil
-	case 0:
-		return fairway.Delivery{}, fairway.Errorf(fairway.KindNotFound, "there is no delivery %s; list them with: fairway get deliveries", id)
-	}
-	return fairway.Delivery{}, fairway.Errorf(fairway.KindInvalid, "%d deliveries begin with %s; write more of the id", len(found), id)
-}
-
-func (v *View) withText(d fairway.Delivery) fairway.Delivery {
-	if t := v.texts[d.ID]; t != "" && !d.Status.Ended() {
-		d.Reason = t
-	}
-	return d
-}
-
 // EventFilter selects events; empty fields select all.
 type EventFilter struct {
 	Project  fairway.ProjectName
@@ -324,23 +272,6 @@ func (f EventFilter) matches(e Stored) bool {
 		return false
 	}
 	return (f.Project == "" || d.Project == f.Project) && (f.Service == "" || d.Service == f.Service)
-}
-
-// CountKey is what deliveries are counted by.
-type CountKey struct {
-	Project fairway.ProjectName
-	Status  fairway.DeliveryStatus
-}
-
-// Counts returns how many deliveries there are.
-func (v *View) Counts() map[CountKey]int {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	n := map[CountKey]int{}
-	for _, d := range v.rows {
-		n[CountKey{d.Project, d.Status}]++
-	}
-	return n
 }
 
 // Progress returns the present texts of deliveries under way.

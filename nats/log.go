@@ -69,6 +69,26 @@ func (s *Store) Replay(ctx context.Context, shard int, from uint64, f func(fairw
 	}, f)
 }
 
+// Entry returns the log's entry of that sequence.
+func (s *Store) Entry(ctx context.Context, shard int, seq uint64) (fairway.LogEntry, error) {
+	st, err := s.js.Stream(ctx, logName(shard))
+	if err != nil {
+		return fairway.LogEntry{}, classify("read the log", err)
+	}
+	msg, err := st.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fairway.LogEntry{}, fairway.Errorf(fairway.KindNotFound, "the log of shard %d has no entry %d", shard, seq)
+	}
+	if err != nil {
+		return fairway.LogEntry{}, classify("read the log", err)
+	}
+	_, p, sv, d, err := splitSubject(msg.Subject)
+	if err != nil {
+		return fairway.LogEntry{}, err
+	}
+	return fairway.LogEntry{Seq: msg.Sequence, Project: p, Service: sv, Delivery: d, Body: msg.Data, Time: msg.Time}, nil
+}
+
 // History hands one delivery's entries to f, in order.
 func (s *Store) History(ctx context.Context, p fairway.ProjectName, sv fairway.ServiceName, d fairway.DeliveryID, f func(fairway.LogEntry) error) error {
 	shard := shardOf(p, sv)

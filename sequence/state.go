@@ -60,6 +60,10 @@ type Delivery struct {
 	// Recall is set when a released version is called back by weights alone:
 	// what runs is not the delivery's own and is not stopped when it fails.
 	Recall bool `json:"recall,omitempty"`
+	// Also are sequences of the log where records about it are stored under
+	// another delivery's name. The controller keeps them; nothing is decided
+	// by them.
+	Also []uint64 `json:"also,omitempty"`
 }
 
 // Before is the state of a stage that a failed delivery restores.
