@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/durable"
 )
 
 // tokenPrefix lets people and secret scanners recognise a token.
@@ -51,7 +52,7 @@ func ensureToken(dir string) (string, error) {
 		return "", fmt.Errorf("make the directory of the API token: %w", err)
 	}
 	if _, err := os.Lstat(tokenFile(dir)); errors.Is(err, fs.ErrNotExist) {
-		if err := replaceFile(tokenFile(dir), []byte(tokenPrefix+random()+"\n")); err != nil {
+		if err := durable.WriteFile(tokenFile(dir), []byte(tokenPrefix+random()+"\n")); err != nil {
 			return "", fmt.Errorf("write the API token: %w", err)
 		}
 	}
@@ -79,35 +80,10 @@ func readSessions(name string) (map[string]time.Time, error) {
 func writeSessions(name string, sessions map[string]time.Time) error {
 	b, err := json.Marshal(sessions)
 	if err == nil {
-		err = replaceFile(name, b)
+		err = durable.WriteFile(name, b)
 	}
 	if err != nil {
 		return fmt.Errorf("store the console's session: %w", err)
 	}
 	return nil
-}
-
-// replaceFile replaces path with content, durably and at once, readable by the
-// owner alone.
-func replaceFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // in vain after the rename
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

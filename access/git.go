@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/durable"
 )
 
 // gitUser is the user name that git sends beside the token; any would do.
@@ -202,7 +203,7 @@ func (c gitCredentials) rewrite(entry string) error {
 	if len(lines) == 0 {
 		err = os.Remove(c.file)
 	} else if err = os.MkdirAll(filepath.Dir(c.file), 0o700); err == nil {
-		err = replaceFile(c.file, []byte(strings.Join(lines, "\n")+"\n"))
+		err = durable.WriteFile(c.file, []byte(strings.Join(lines, "\n")+"\n"))
 	}
 	if err != nil {
 		return fmt.Errorf("write git's credentials: %w", err)

@@ -15,6 +15,7 @@ import (
 	"regexp"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/durable"
 )
 
 // Store keeps blobs below a directory.
@@ -43,37 +44,10 @@ func (s *Store) Put(_ context.Context, name string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(s.dir, ".new-*")
-	if err != nil {
-		return fmt.Errorf("store %s: %w", name, err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(body)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(s.dir)
-	}
-	if err != nil {
+	if err := durable.WriteFile(path, body); err != nil {
 		return fmt.Errorf("store %s: %w", name, err)
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // Get returns the blob; KindNotFound when there is none of that name.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/durable"
 )
 
 // WriteLogin puts a user's credentials for a registry host into a file in the
@@ -88,7 +89,7 @@ func changeLogins(dockerConfigPath, host string, change func(map[string]json.Raw
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("write the login for %s: %w", host, err)
 	}
-	if err := replaceFile(path, out.Bytes()); err != nil {
+	if err := durable.WriteFile(path, out.Bytes()); err != nil {
 		return fmt.Errorf("write the login for %s: %w", host, err)
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/durable"
 )
 
 // LocalRegistry is the registry inside this process.
@@ -254,7 +255,7 @@ func (s *Store) settle(tmp, dir string, u fairway.UnpackedImage) error {
 	if err := os.Rename(tmp, dir); err != nil {
 		return err
 	}
-	return syncPath(s.o.Dir)
+	return durable.Sync(s.o.Dir)
 }
 
 // describe reads what the image's configuration says about running it.

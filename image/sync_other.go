@@ -5,6 +5,8 @@ package image
 import (
 	"io/fs"
 	"path/filepath"
+
+	"github.com/fairwaycd/fairway/internal/durable"
 )
 
 // syncTree makes everything in dir durable.
@@ -13,6 +15,6 @@ func syncTree(dir string) error {
 		if err != nil || !d.Type().IsRegular() && !d.IsDir() {
 			return err
 		}
-		return syncPath(path)
+		return durable.Sync(path)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/durable"
 )
 
 // record is what is stored of an instance: what is wanted, and the process
@@ -49,7 +50,7 @@ func (s recordStore) save(r record) error {
 	if err != nil {
 		return fmt.Errorf("encode record of instance %s: %w", r.Workload.Instance, err)
 	}
-	if err := writeFile(s.path(r.Workload.Instance), b); err != nil {
+	if err := durable.WriteFile(s.path(r.Workload.Instance), b); err != nil {
 		return fmt.Errorf("store record of instance %s: %w", r.Workload.Instance, err)
 	}
 	return nil
@@ -59,7 +60,7 @@ func (s recordStore) remove(id string) error {
 	if err := os.Remove(s.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove record of instance %s: %w", id, err)
 	}
-	return syncDir(s.dir)
+	return durable.Sync(s.dir)
 }
 
 // load reads all records. A file that cannot be read as one is put aside under
@@ -108,7 +109,7 @@ func identityOf(dir string) (string, error) {
 		return "", fmt.Errorf("read the identity of the data directory: %w", err)
 	}
 	id := randomID()
-	if err := writeFile(path, []byte(id)); err != nil {
+	if err := durable.WriteFile(path, []byte(id)); err != nil {
 		return "", fmt.Errorf("store the identity of the data directory: %w", err)
 	}
 	return id, nil
@@ -118,37 +119,6 @@ func randomID() string {
 	b := make([]byte, 16)
 	rand.Read(b) // never fails, by its documentation
 	return hex.EncodeToString(b)
-}
-
-// writeFile replaces the file so that after a crash it has either the old
-// content or the new.
-func writeFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "*.tmp") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // fileName turns an identifier into a file name, one to one: every byte that

@@ -2,13 +2,14 @@ package registry
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/fairwaycd/fairway/internal/durable"
 )
 
 // disk knows where the library keeps what, and makes directories durable.
@@ -23,7 +24,7 @@ import (
 //	    _uploads/ID/{data,startedat,hashstates/}
 type disk struct {
 	root string
-	sync func(dir string) error // syncDir, watched by a test
+	sync func(dir string) error // durable.Sync, watched by a test
 
 	mu    sync.Mutex
 	known map[string]struct{} // directories whose entry in their parent is durable
@@ -40,10 +41,10 @@ func openDisk(root string) (*disk, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
 	}
-	if err := syncDir(filepath.Dir(root)); err != nil {
+	if err := durable.Sync(filepath.Dir(root)); err != nil {
 		return nil, err
 	}
-	return &disk{root: root, sync: syncDir, known: map[string]struct{}{root: {}}}, nil
+	return &disk{root: root, sync: durable.Sync, known: map[string]struct{}{root: {}}}, nil
 }
 
 func (d *disk) v2(elem ...string) string {
@@ -119,26 +120,6 @@ func (d *disk) remove(path string) error {
 	return d.sync(filepath.Dir(path))
 }
 
-// writeFile replaces path with content, durably, readable by the owner alone.
-func (d *disk) writeFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // in vain after the rename
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return d.sync(filepath.Dir(path))
-}
-
 // touch marks a blob as wanted, so that Collect leaves it alone for a while.
 // A blob that is not there is the library's to report.
 func (d *disk) touch(digest string) {
@@ -176,16 +157,4 @@ func list(dir string) ([]string, error) {
 		names[i] = e.Name()
 	}
 	return names, nil
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
-	}
-	return nil
 }

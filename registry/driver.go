@@ -33,23 +33,23 @@ func (handOver) Create(_ context.Context, parameters map[string]any) (driver.Sto
 	return d, nil
 }
 
-// durable is the library's filesystem driver with durable directories. Of an
+// durableDriver is the library's filesystem driver with durable directories. Of an
 // upload under way nothing needs to be durable: who loses it sends it again.
-type durable struct {
+type durableDriver struct {
 	driver.StorageDriver
 	disk *disk
 }
 
-func newDriver(d *disk) *durable {
-	return &durable{
+func newDriver(d *disk) *durableDriver {
+	return &durableDriver{
 		StorageDriver: filesystem.New(filesystem.DriverParameters{RootDirectory: d.root, MaxThreads: 100}),
 		disk:          d,
 	}
 }
 
-func (d *durable) full(path string) string { return filepath.Join(d.disk.root, path) }
+func (d *durableDriver) full(path string) string { return filepath.Join(d.disk.root, path) }
 
-func (d *durable) ensureParent(path string) error {
+func (d *durableDriver) ensureParent(path string) error {
 	if isUpload(path) {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (d *durable) ensureParent(path string) error {
 func isUpload(path string) bool { return strings.Contains(path, "/_uploads/") }
 
 // PutContent syncs the file, its directory, and every directory made for it.
-func (d *durable) PutContent(ctx context.Context, path string, content []byte) error {
+func (d *durableDriver) PutContent(ctx context.Context, path string, content []byte) error {
 	if err := d.ensureParent(path); err != nil {
 		return noteFull(ctx, err)
 	}
@@ -68,7 +68,7 @@ func (d *durable) PutContent(ctx context.Context, path string, content []byte) e
 
 // Move syncs the directory that path is moved into, which the library does
 // not. A finished upload becomes a blob here; its data was synced before.
-func (d *durable) Move(ctx context.Context, source, path string) error {
+func (d *durableDriver) Move(ctx context.Context, source, path string) error {
 	if err := d.ensureParent(path); err != nil {
 		return noteFull(ctx, err)
 	}
@@ -79,7 +79,7 @@ func (d *durable) Move(ctx context.Context, source, path string) error {
 }
 
 // Writer returns a writer that notes when the disk is full.
-func (d *durable) Writer(ctx context.Context, path string, appending bool) (driver.FileWriter, error) {
+func (d *durableDriver) Writer(ctx context.Context, path string, appending bool) (driver.FileWriter, error) {
 	if err := d.ensureParent(path); err != nil {
 		return nil, noteFull(ctx, err)
 	}

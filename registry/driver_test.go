@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/fairwaycd/fairway/internal/durable"
 )
 
 func pushTo(t *testing.T, r *Registry, image string) error {
@@ -71,7 +73,7 @@ func TestEveryDirectoryIsDurableBeforeTheEvent(t *testing.T) {
 		mu.Lock()
 		synced[d] = true
 		mu.Unlock()
-		return syncDir(d)
+		return durable.Sync(d)
 	}
 	if err := pushTo(t, r, "sockshop/carts:1"); err != nil {
 		t.Fatal(err)

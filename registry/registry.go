@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/durable"
 )
 
 // Push says that a tag now names an image.
@@ -217,7 +218,7 @@ func (d *disk) secret() ([]byte, error) {
 	}
 	s := make([]byte, 32)
 	rand.Read(s)
-	if err := d.writeFile(path, []byte(hex.EncodeToString(s)+"\n")); err != nil {
+	if err := durable.WriteFile(path, []byte(hex.EncodeToString(s)+"\n")); err != nil {
 		return nil, err
 	}
 	return s, nil
