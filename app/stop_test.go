@@ -140,9 +140,10 @@ func beginPush(t *testing.T, a *app.App) (finish func() string) {
 	t.Helper()
 	testenv.Need(t, "git")
 	held, release := make(chan struct{}), make(chan struct{})
-	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Transport: &http.Transport{DisableKeepAlives: true}, Rewrite: func(r *httputil.ProxyRequest) {
 		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", a.Address(), a.Address()
 		if strings.HasSuffix(r.In.URL.Path, "/git-receive-pack") {
+			r.Out.ContentLength = -1 // sent piece by piece
 			r.Out.Body = &heldBody{ReadCloser: r.In.Body, held: held, release: release}
 		}
 	}})
