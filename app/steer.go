@@ -120,7 +120,7 @@ func (b *backend) RollbackService(ctx context.Context, r api.Rollback) (api.Acce
 	case fairway.KindOf(dec.Refused) != fairway.KindNotFound:
 		return api.Accepted{}, dec.Refused
 	}
-	a, err := b.releasedBefore(r)
+	a, err := b.releasedBefore(ctx, r)
 	if err != nil {
 		return api.Accepted{}, err
 	}
@@ -150,51 +150,81 @@ type release struct {
 	at       time.Time
 }
 
-// releases returns what was released in the stage, the latest first.
-func (b *backend) releases(p fairway.ProjectName, s fairway.ServiceName, stage fairway.StageName) []release {
-	var all []release
-	for _, d := range b.view.Deliveries(controller.DeliveryFilter{Project: p, Service: s, Limit: math.MaxInt}) {
+// releases returns what was released in the stage, the latest first, and the
+// deliveries of which only the log knows where they were released.
+func (b *backend) releases(r api.Rollback) (known []release, old []fairway.Delivery) {
+	for _, d := range b.view.Deliveries(controller.DeliveryFilter{Project: r.Project, Service: r.Service, Limit: math.MaxInt}) {
+		if len(d.Stages) == 0 && d.Status.Ended() {
+			old = append(old, d)
+		}
 		for i, rec := range d.Stages {
 			// Only from a stage that it was released in does a delivery go on.
-			if well := i+1 < len(d.Stages) || d.Status == fairway.StatusFinished; well && rec.Stage == stage && rec.EndedAt != nil {
-				all = append(all, release{d.Artifact, *rec.EndedAt})
+			if well := i+1 < len(d.Stages) || d.Status == fairway.StatusFinished; well && rec.Stage == r.Stage && rec.EndedAt != nil {
+				known = append(known, release{d.Artifact, *rec.EndedAt})
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b release) int { return b.at.Compare(a.at) })
-	return all
+	slices.SortStableFunc(known, func(a, b release) int { return b.at.Compare(a.at) })
+	return known, old
 }
 
 // releasedBefore finds the version that a rollback asks for.
-func (b *backend) releasedBefore(r api.Rollback) (fairway.Artifact, error) {
+func (b *backend) releasedBefore(ctx context.Context, r api.Rollback) (fairway.Artifact, error) {
 	now, serves := b.serving(r.Project, r.Service, r.Stage)
+	fits := func(a fairway.Artifact) bool {
+		return (r.To == "" || r.To == a.Tag) && !(serves && a.Same(now))
+	}
+	known, old := b.releases(r)
 	var tags []string
-	for _, x := range b.releases(r.Project, r.Service, r.Stage) {
-		if serves && x.artifact.Same(now) {
-			continue
-		}
-		if r.To == "" || r.To == x.artifact.Tag {
+	for _, x := range known {
+		if fits(x.artifact) {
 			return x.artifact, nil
 		}
-		if !slices.Contains(tags, x.artifact.Tag) {
+		if !slices.Contains(tags, x.artifact.Tag) && x.artifact.Tag != now.Tag {
 			tags = append(tags, x.artifact.Tag)
+		}
+	}
+	for _, d := range old {
+		if !fits(d.Artifact) {
+			continue
+		}
+		if ok, err := b.wasReleased(ctx, d, r.Stage); err != nil || ok {
+			return d.Artifact, err
 		}
 	}
 	if serves && r.To == now.Tag {
 		return now, fairway.Errorf(fairway.KindRefused, "%s has the traffic of %s in stage %s already", now.Tag, r.Service, r.Stage)
 	}
+	return now, nothingReleased(r, tags, now.Tag)
+}
+
+// wasReleased asks the log whether the delivery was released in the stage.
+func (b *backend) wasReleased(ctx context.Context, d fairway.Delivery, stage fairway.StageName) (bool, error) {
+	events, err := b.control.History(ctx, d)
+	return slices.ContainsFunc(events, func(e fairway.Event) bool {
+		return e.Type == fairway.TypeStageFinished && e.Subject == string(stage)
+	}), err
+}
+
+// listTags is how many tags a refusal lists.
+const listTags = 20
+
+func nothingReleased(r api.Rollback, tags []string, serves string) error {
 	there := "none was"
+	if more := len(tags) - listTags; more > 0 {
+		tags = append(tags[:listTags:listTags], fmt.Sprintf("and %d older ones", more))
+	}
 	if len(tags) > 0 {
 		there = "these were: " + strings.Join(tags, ", ")
 	}
-	if serves {
-		there += "; " + now.Tag + " has the traffic"
+	if serves != "" {
+		there += "; " + serves + " has the traffic"
 	}
 	what := "no other version of " + string(r.Service)
 	if r.To != "" {
 		what = "no version " + r.To + " of " + string(r.Service)
 	}
-	return now, fairway.Errorf(fairway.KindNotFound, "%s was released in stage %s; %s", what, r.Stage, there)
+	return fairway.Errorf(fairway.KindNotFound, "%s was released in stage %s; %s", what, r.Stage, there)
 }
 
 // serving returns the version that has the stage's traffic, or most of it.

@@ -47,7 +47,7 @@ func play(t *testing.T, pattern string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"up": story(cmdUp), "down": story(cmdDown), "kill9": story(cmdKill9), "exits": cmdExits, "await": cmdAwait,
 			"ware": story(cmdWare), "ended": story(cmdEnded), "at": story(cmdAt),
-			"ask": story(cmdAsk), "answers": story(cmdAnswers), "http": story(cmdHTTP),
+			"ask": story(cmdAsk), "answers": story(cmdAnswers), "http": story(cmdHTTP), "split": story(cmdSplit),
 		},
 	})
 }
