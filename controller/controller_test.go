@@ -235,29 +235,31 @@ func (m mortal) SaveFloor(ctx context.Context, n int, b []byte) error {
 // and nothing that has not passed ever has traffic.
 func TestCrashAtEveryFailpoint(t *testing.T) {
 	t.Parallel()
-	want, hits := crashRun(t, -1)
-	if hits < 60 {
-		t.Fatalf("only %d failpoints were hit", hits)
-	}
-	step := 1
-	if testing.Short() {
-		step = 7
-	}
-	for n := 0; n < hits; n += step {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
+	for name, story := range map[string]func(*testing.T, *inmem.World) []fairway.Stage{"gate": refusedByGate, "rollback": putBackDirectly} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got, _ := crashRun(t, n); got != want {
-				t.Errorf("after a crash at failpoint %d:\n%s\nwithout it:\n%s", n, got, want)
+			want, hits := crashRun(t, -1, story)
+			if hits < 30 {
+				t.Fatalf("only %d failpoints were hit", hits)
+			}
+			step := 1
+			if testing.Short() {
+				step = 7
+			}
+			for n := 0; n < hits; n += step {
+				t.Run(fmt.Sprint(n), func(t *testing.T) {
+					t.Parallel()
+					if got, _ := crashRun(t, n, story); got != want {
+						t.Errorf("after a crash at failpoint %d:\n%s\nwithout it:\n%s", n, got, want)
+					}
+				})
 			}
 		})
 	}
 }
 
-// crashRun delivers a good and a bad version, dying at the n-th failpoint of
-// the deliveries, and describes what came of it.
-func crashRun(t *testing.T, n int) (account string, hits int) {
-	t.Helper()
-	w := inmem.NewWorld(plan())
+// refusedByGate is a story of three stages, whose gate turns version 2 away.
+func refusedByGate(t *testing.T, w *inmem.World) []fairway.Stage {
 	w.OnJudge = func(r controller.GateRequest) (fairway.Evaluation, error) {
 		v := fairway.VerdictPass
 		if r.Subject.Version == "2" {
@@ -270,6 +272,33 @@ func crashRun(t *testing.T, n int) (account string, hits int) {
 			t.Errorf("version 2 has traffic in %s", b.Place)
 		}
 	}
+	return plan()
+}
+
+// putBackDirectly is a story of a direct stage whose versions take their time
+// to be ready, and whose test turns version 2 away: version 1 comes back.
+func putBackDirectly(_ *testing.T, w *inmem.World) []fairway.Stage {
+	w.OnReady = func(ctx context.Context, _ fairway.Instance) error {
+		select {
+		case <-time.After(3 * time.Millisecond):
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	w.OnTest = func(r controller.TestRequest) (fairway.TestReport, error) {
+		return fairway.TestReport{Passed: r.Subject.Version == "1", Reason: "tested " + r.Subject.Version}, nil
+	}
+	return direct()
+}
+
+// crashRun delivers a good and a bad version, dying at the n-th failpoint of
+// the deliveries, and describes what came of it.
+func crashRun(t *testing.T, n int, story func(*testing.T, *inmem.World) []fairway.Stage) (account string, hits int) {
+	t.Helper()
+	w := inmem.NewWorld(nil)
+	stages := story(t, w)
+	w.SetPlan(stages)
 	dir := t.TempDir()
 	var count atomic.Int64
 	count.Store(-1 << 40) // failpoints count once the service is onboarded
@@ -279,10 +308,11 @@ func crashRun(t *testing.T, n int) (account string, hits int) {
 	s := start(t, dir, w, func(l fairway.Log) fairway.Log { return mortal{Log: l, dead: dead} }, stopper(n, &count, dead, crashed, &once))
 	s.onboard(t, "carts")
 	count.Store(0)
-	for _, tag := range []string{"1", "2"} {
-		s = deliver(t, s, dir, w, tag, dead, crashed)
+	again := false
+	for i, tag := range []string{"1", "2"} {
+		s, again = deliver(t, s, dir, w, tag, i+1, dead, crashed, again)
 	}
-	account = describe(t, s, w)
+	account = describe(t, s, w, stages)
 	s.stop()
 	return account, int(count.Load())
 }
@@ -300,25 +330,20 @@ func stopper(n int, count *atomic.Int64, dead *atomic.Bool, crashed chan struct{
 	}
 }
 
-func deliver(t *testing.T, s *system, dir string, w *inmem.World, tag string, dead *atomic.Bool, crashed chan struct{}) *system {
+// deliver sends a version and waits for its end. When the process dies
+// meanwhile it is started again, once.
+func deliver(t *testing.T, s *system, dir string, w *inmem.World, tag string, want int, dead *atomic.Bool, crashed chan struct{}, again bool) (*system, bool) {
 	t.Helper()
-	want := 1
-	if tag == "2" {
-		want = 2
-	}
-	send := func() (err error) {
-		var wg sync.WaitGroup
-		wg.Go(func() { err = s.Store(t.Context(), "shop", "carts", tag, artifact(tag)) })
-		wg.Wait()
-		return err
-	}
-	before := isClosed(crashed)
-	if err := send(); err != nil && !dead.Load() {
+	var err error
+	var wg sync.WaitGroup
+	wg.Go(func() { err = s.Store(t.Context(), "shop", "carts", tag, artifact(tag)) })
+	wg.Wait()
+	if err != nil && !dead.Load() {
 		t.Fatal(err)
 	}
-	if before {
+	if again {
 		s.until(t, "the end", s.ended(want))
-		return s
+		return s, true
 	}
 	changed, cancel := s.view.Watch()
 	defer cancel()
@@ -329,7 +354,7 @@ func deliver(t *testing.T, s *system, dir string, w *inmem.World, tag string, de
 		}
 	}
 	if !isClosed(crashed) {
-		return s
+		return s, false
 	}
 	s.stop()
 	w.Forget()
@@ -340,7 +365,7 @@ func deliver(t *testing.T, s *system, dir string, w *inmem.World, tag string, de
 		t.Fatal(err)
 	}
 	s.until(t, "the end after a crash", s.ended(want))
-	return s
+	return s, true
 }
 
 func isClosed(ch chan struct{}) bool {
@@ -354,7 +379,7 @@ func isClosed(ch chan struct{}) bool {
 
 // describe tells what a run left behind, without what may differ: times, ids
 // and how often a sender was told that it repeats itself.
-func describe(t *testing.T, s *system, w *inmem.World) string {
+func describe(t *testing.T, s *system, w *inmem.World, stages []fairway.Stage) string {
 	t.Helper()
 	var b strings.Builder
 	ds := s.view.Deliveries(controller.DeliveryFilter{})
@@ -369,9 +394,13 @@ func describe(t *testing.T, s *system, w *inmem.World) string {
 		})
 		fmt.Fprintf(&b, "%s %s %v\n", d.Artifact.Tag, d.Status, types)
 	}
-	for _, ns := range []fairway.Namespace{"dev", "staging", "production"} {
-		r, _, _ := w.Route(t.Context(), ns, "carts")
-		fmt.Fprintf(&b, "%s %s\n", ns, r.Weights)
+	for _, p := range stages {
+		r, _, _ := w.Route(t.Context(), p.Namespace, "carts")
+		lead, _ := r.Weights.Leader()
+		place := fairway.Place{Namespace: p.Namespace, Service: "carts", Colour: lead}
+		var at fairway.Backend
+		eventually(t, "a version at "+place.String(), func() (ok bool) { at, ok = w.Backend(place); return ok })
+		fmt.Fprintf(&b, "%s %s: %s\n", p.Namespace, r.Weights, at.Version)
 	}
 	fmt.Fprintf(&b, "%d commits\n", len(w.Commits()))
 	return b.String()

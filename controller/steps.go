@@ -124,6 +124,7 @@ func (w work) reported(ctx context.Context, report fairway.TestReport) (sequence
 		return sequence.Result{}, fmt.Errorf("encode the test report: %w", err)
 	}
 	name := fmt.Sprintf("test.%s.%s.%d", w.e.Delivery, w.e.Stage, w.e.Attempt)
+	w.c.Failpoint("blob.before-put")
 	if err := w.c.Blobs.Put(ctx, name, body); err != nil {
 		return sequence.Result{}, err
 	}
@@ -156,6 +157,7 @@ func (w work) evaluate(ctx context.Context) (sequence.Result, error) {
 	if err != nil {
 		return sequence.Result{}, fmt.Errorf("encode the evaluation: %w", err)
 	}
+	w.c.Failpoint("blob.before-put")
 	if err := w.c.Blobs.Put(ctx, ev.ID, body); err != nil {
 		return sequence.Result{}, err
 	}

@@ -55,8 +55,17 @@ func NewWorld(plan []fairway.Stage) *World {
 	}
 }
 
+// SetPlan changes the plan for deliveries that start later.
+func (w *World) SetPlan(plan []fairway.Stage) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.plan = plan
+}
+
 // Plan implements [controller.Configuration].
 func (w *World) Plan(context.Context, fairway.ProjectName, fairway.ServiceName) ([]fairway.Stage, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return slices.Clone(w.plan), nil
 }
 
