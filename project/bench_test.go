@@ -116,3 +116,46 @@ func onboardAll(b *testing.B, c *controller.Controller, keeper *project.Keeper, 
 		}
 	}
 }
+
+// BenchmarkPlan reads the plan of one of 100 services after a commit to every
+// stage's branch, as each delivery makes them.
+func BenchmarkPlan(b *testing.B) {
+	quiet := slog.New(slog.DiscardHandler)
+	store, err := git.Open(b.TempDir(), git.Options{Logger: quiet, NoSync: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	k := project.New(project.Options{Git: store, Domain: "localhost", Logger: quiet})
+	yard, err := os.ReadFile(filepath.Join("..", "examples", "onboarding-carts", "shipyard.yaml"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := k.Create(b.Context(), "bench", "shop", "shipyard.yaml", yard, false); err != nil {
+		b.Fatal(err)
+	}
+	for i := range 100 {
+		values := fmt.Sprintf("service: {name: svc%d}\n", i)
+		if _, err := k.Onboard(b.Context(), "bench", project.Onboard{Project: "shop", Values: []byte(values)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	plan, err := k.Plan(b.Context(), "shop", "svc7")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	for i := range b.N {
+		b.StopTimer()
+		for _, s := range plan {
+			c := controller.Change{Project: "shop", Service: "svc3", Stage: s, Colour: s.Colours()[0], Key: fmt.Sprint(i, s.Name), Reason: "bench"}
+			if _, err := k.SetImage(b.Context(), c, fairway.Artifact{Image: "r/x", Tag: fmt.Sprint(i)}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		if _, err := k.Plan(b.Context(), "shop", "svc7"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

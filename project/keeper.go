@@ -33,7 +33,7 @@ type Options struct {
 type Keeper struct {
 	Options
 	create sync.Mutex // one project or service is added at a time, since names are checked across projects
-	plans  planCache
+	read   *read
 }
 
 // New returns a keeper over the repositories.
@@ -41,7 +41,7 @@ func New(o Options) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keeper{Options: o, plans: planCache{by: map[planKey]planEntry{}}}
+	return &Keeper{Options: o, read: newRead()}
 }
 
 // Info is a project as it stands in its repository.
@@ -161,11 +161,11 @@ func (k *Keeper) Project(ctx context.Context, name fairway.ProjectName) (Info, e
 	}
 	p := Info{Name: name, Shipyard: y, Commit: commit}
 	for _, s := range y.Stages {
-		t, err := k.tree(ctx, name, string(s.Name))
+		services, err := k.servicesOf(ctx, name, s.Name)
 		if err != nil {
 			return Info{}, err
 		}
-		for _, sv := range t.services {
+		for _, sv := range services {
 			if !slices.Contains(p.Services, sv) {
 				p.Services = append(p.Services, sv)
 			}
@@ -195,6 +195,12 @@ func (k *Keeper) shipyardOf(ctx context.Context, name fairway.ProjectName) (fair
 	if err != nil {
 		return fairway.Shipyard{}, "", err
 	}
+	k.read.mu.Lock()
+	have := k.read.yards[name]
+	k.read.mu.Unlock()
+	if have.commit == snap.Commit {
+		return have.yard, have.commit, nil
+	}
 	doc, ok, err := snap.File(shipyardFile)
 	if err != nil {
 		return fairway.Shipyard{}, "", err
@@ -203,10 +209,16 @@ func (k *Keeper) shipyardOf(ctx context.Context, name fairway.ProjectName) (fair
 		return fairway.Shipyard{}, "", fairway.Errorf(fairway.KindInvalid, "branch main of project %s has no %s", name, shipyardFile)
 	}
 	y, err := shipyard.Parse(shipyardFile, doc)
+	if err != nil {
+		return fairway.Shipyard{}, "", err
+	}
 	if y.Registry == "" {
 		y.Registry = string(name)
 	}
-	return y, snap.Commit, err
+	k.read.mu.Lock()
+	k.read.yards[name] = yardAt{snap.Commit, y}
+	k.read.mu.Unlock()
+	return y, snap.Commit, nil
 }
 
 // Owner returns the project and service that an image of Fairway's registry

@@ -96,18 +96,22 @@ func (k *Keeper) Onboard(ctx context.Context, actor string, r Onboard) (Onboarde
 // onboardStage returns the changes of one stage's branch, after rendering
 // what they lead to.
 func (k *Keeper) onboardStage(ctx context.Context, p Info, stage fairway.Stage, v chart.Values, r Onboard) (map[string][]byte, []string, error) {
-	t, err := k.tree(ctx, p.Name, string(stage.Name))
+	snap, err := k.Git.Read(ctx, p.Name, string(stage.Name))
 	if err != nil {
 		return nil, nil, err
 	}
-	changes, warnings, err := chart.Onboard(t.files, chart.OnboardRequest{
+	files, err := snap.Files("")
+	if err != nil {
+		return nil, nil, err
+	}
+	changes, warnings, err := chart.Onboard(files, chart.OnboardRequest{
 		Project: p.Name, Stage: stage, Domain: k.Domain, Values: r.Values, ValuesName: r.ValuesFile,
 		Deployment: r.Deployment, Service: r.KService, Resources: r.Resources,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	after := maps.Clone(t.files)
+	after := maps.Clone(files)
 	for name, body := range changes {
 		after[name] = body
 	}

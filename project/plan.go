@@ -2,7 +2,6 @@ package project
 
 import (
 	"context"
-	"slices"
 	"sync"
 
 	"github.com/fairwaycd/fairway"
@@ -13,56 +12,61 @@ func chartInit(name fairway.ProjectName, s fairway.Stage, domain string) map[str
 	return chart.Init(name, s.WithDefaults(), domain)
 }
 
-// tree is a branch's content at one commit.
-type tree struct {
-	commit   string
-	files    map[string][]byte
-	services []fairway.ServiceName
-	strategy map[fairway.ServiceName]fairway.DeploymentStrategy
+// read keeps what was read from the tips of branches: most calls see the same
+// commit as the one before.
+type read struct {
+	mu       sync.Mutex
+	yards    map[fairway.ProjectName]yardAt
+	services map[branch]servicesAt
 }
 
-type planKey struct {
+type branch struct {
 	project fairway.ProjectName
-	branch  string
+	stage   fairway.StageName
 }
 
-type planEntry struct{ tree *tree }
-
-// planCache keeps what was derived from a branch's last commit.
-type planCache struct {
-	mu sync.Mutex
-	by map[planKey]planEntry
+type yardAt struct {
+	commit string
+	yard   fairway.Shipyard
 }
 
-// tree returns the branch's content at its tip.
-func (k *Keeper) tree(ctx context.Context, p fairway.ProjectName, branch string) (*tree, error) {
-	snap, err := k.Git.Read(ctx, p, branch)
+type servicesAt struct {
+	commit   string
+	services []fairway.ServiceName
+}
+
+func newRead() *read {
+	return &read{yards: map[fairway.ProjectName]yardAt{}, services: map[branch]servicesAt{}}
+}
+
+// values returns the values.yaml of a stage's branch, as the only file of a
+// chart: what is known about a service without reading its templates.
+func (k *Keeper) values(ctx context.Context, p fairway.ProjectName, stage fairway.StageName) (commit string, files map[string][]byte, err error) {
+	snap, err := k.Git.Read(ctx, p, string(stage))
+	if err != nil {
+		return "", nil, err
+	}
+	body, _, err := snap.File(chart.ValuesFile)
+	return snap.Commit, map[string][]byte{chart.ValuesFile: body}, err
+}
+
+// servicesOf lists the services of a stage's branch at its tip.
+func (k *Keeper) servicesOf(ctx context.Context, p fairway.ProjectName, stage fairway.StageName) ([]fairway.ServiceName, error) {
+	commit, files, err := k.values(ctx, p, stage)
 	if err != nil {
 		return nil, err
 	}
-	key := planKey{p, branch}
-	k.plans.mu.Lock()
-	have := k.plans.by[key].tree
-	k.plans.mu.Unlock()
-	if have != nil && have.commit == snap.Commit {
-		return have, nil
+	k.read.mu.Lock()
+	have := k.read.services[branch{p, stage}]
+	k.read.mu.Unlock()
+	if have.commit == commit {
+		return have.services, nil
 	}
-	files, err := snap.Files("")
-	if err != nil {
-		return nil, err
-	}
-	t := &tree{commit: snap.Commit, files: files, services: chart.Services(files), strategy: map[fairway.ServiceName]fairway.DeploymentStrategy{}}
-	for _, s := range t.services {
-		st, err := chart.Strategy(files, s)
-		if err != nil {
-			return nil, err
-		}
-		t.strategy[s] = st
-	}
-	k.plans.mu.Lock()
-	k.plans.by[key] = planEntry{t}
-	k.plans.mu.Unlock()
-	return t, nil
+	have = servicesAt{commit, chart.Services(files)}
+	k.read.mu.Lock()
+	k.read.services[branch{p, stage}] = have
+	k.read.mu.Unlock()
+	return have.services, nil
 }
 
 // Plan returns the stages that hold for a delivery of the service that starts
@@ -81,14 +85,18 @@ func (k *Keeper) Plan(ctx context.Context, p fairway.ProjectName, s fairway.Serv
 	}
 	plan := make([]fairway.Stage, 0, len(y.Stages))
 	for _, stage := range y.Stages {
-		t, err := k.tree(ctx, p, string(stage.Name))
+		_, files, err := k.values(ctx, p, stage.Name)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.Contains(t.services, s) {
-			return nil, unknownService(p, s, t.services)
+		strategy, err := chart.Strategy(files, s)
+		if fairway.KindOf(err) == fairway.KindNotFound {
+			return nil, unknownService(p, s, chart.Services(files))
 		}
-		plan = append(plan, forService(stage, t.strategy[s]))
+		if err != nil {
+			return nil, err
+		}
+		plan = append(plan, forService(stage, strategy))
 	}
 	return plan, nil
 }
