@@ -59,8 +59,10 @@ func (o *output) String() string {
 }
 
 // command prepares a run of the command line in the server's home.
-func (s *server) command(args ...string) *exec.Cmd {
-	c := exec.Command("fairway", args...)
+func (s *server) command(args ...string) *exec.Cmd { return s.program("fairway", args...) }
+
+func (s *server) program(name string, args ...string) *exec.Cmd {
+	c := exec.Command(name, args...)
 	c.Dir, c.Env = s.home, s.environ()
 	return c
 }
@@ -84,7 +86,7 @@ func (s *server) begin(env []string, args ...string) error {
 	if s.ready.Listen != "" {
 		listen, gateway = s.ready.Listen, s.ready.Gateway
 	}
-	s.cmd = s.command(append([]string{"up", "--listen", listen, "--gateway", gateway, "--ready-file", file, "--drain", "5s"}, args...)...) // the last of a flag wins
+	s.cmd = s.program("fairway-up", append([]string{"up", "--listen", listen, "--gateway", gateway, "--ready-file", file, "--drain", "5s"}, args...)...) // the last of a flag wins
 	s.cmd.Env = append(s.cmd.Env, env...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	if err := s.cmd.Start(); err != nil {
