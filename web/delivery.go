@@ -22,6 +22,9 @@ type deliveryPage struct {
 	Events   []eventRow
 	Decide   bool // it waits for approval
 	Abort    bool // it has not ended
+	Pause    bool // it can be told to begin no further step
+	Resume   bool // it is paused
+	Retry    bool // it has ended before its last stage was done
 	Problems []string
 }
 
@@ -63,6 +66,9 @@ func (c *console) delivery(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := deliveryPage{Delivery: d, Took: span(until(d.EndedAt, c.now()).Sub(d.StartedAt)), Decide: needsPerson(d), Abort: !d.Status.Ended()}
+	page.Pause = !d.Status.Ended() && !d.Paused && d.Step != fairway.StepRollback
+	page.Resume = !d.Status.Ended() && d.Paused
+	page.Retry = d.Status.Ended() && d.Status != fairway.StatusFinished
 	page.Path = c.path(ctx, d)
 	for _, e := range events {
 		page.Events = append(page.Events, eventRow{Event: e, Short: shortType(e.Type), Data: indented(e.Data)})
@@ -199,21 +205,32 @@ func indented(raw json.RawMessage) string {
 	return string(b)
 }
 
-// command passes on a person's word, and shows the delivery again.
+// command passes on a person's word, and shows the delivery again, or the new
+// one that it has started.
 func (c *console) command(w http.ResponseWriter, r *http.Request) error {
 	verb, reason := r.PostFormValue("verb"), strings.TrimSpace(r.PostFormValue("reason"))
 	switch verb {
-	case "approve", "reject", "abort":
+	case "approve", "reject", "abort", "pause", "resume", "retry":
 	default:
-		return fairway.Invalid("verb", verb, "is nothing that can be done with a delivery", "use approve, reject or abort")
+		return fairway.Invalid("verb", verb, "is nothing that can be done with a delivery", "use approve, reject, abort, pause, resume or retry")
 	}
 	if reason == "" && verb != "approve" {
 		return fairway.Invalid("reason", "", "is missing", "say in a sentence why; it is kept with the delivery")
 	}
-	d, err := c.backend.Command(r.Context(), api.Command{Verb: verb, Delivery: r.PathValue("id"), Reason: reason})
+	id, err := c.obey(r.Context(), verb, r.PathValue("id"), reason)
 	if err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/deliveries/"+url.PathEscape(string(d.ID)), http.StatusSeeOther)
+	http.Redirect(w, r, "/deliveries/"+url.PathEscape(string(id)), http.StatusSeeOther)
 	return nil
+}
+
+// obey does what the verb says and returns the delivery to show.
+func (c *console) obey(ctx context.Context, verb, delivery, reason string) (fairway.DeliveryID, error) {
+	if verb == "retry" {
+		a, err := c.backend.Retry(ctx, api.RetryRequest{Delivery: delivery, Reason: reason})
+		return a.Delivery, err
+	}
+	d, err := c.backend.Command(ctx, api.Command{Verb: verb, Delivery: delivery, Reason: reason})
+	return d.ID, err
 }

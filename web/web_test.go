@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -222,7 +223,7 @@ func TestDelivery(t *testing.T) {
 
 	a = get(t, h, "/deliveries/third-delivery")
 	a.want(t, "ol.path li", "dev done", "staging now", "production ahead")
-	a.want(t, "form button", "Approve", "Reject", "Abort")
+	a.want(t, "form button", "Approve", "Reject", "Pause", "Abort")
 	if token := a.find("form input[name=csrf]"); len(token) != 1 {
 		t.Error("the form has no token")
 	} else if v, _ := attribute(token[0], "value"); v != "tok<en" {
@@ -230,7 +231,7 @@ func TestDelivery(t *testing.T) {
 	}
 	a.want(t, "ol.steps li.now", "waiting for approval 5.0 s now")
 	a = get(t, h, "/deliveries/running-delivery")
-	a.want(t, "form button", "Abort")
+	a.want(t, "form button", "Pause", "Abort")
 	a.want(t, "ol.path li", "dev ahead", "staging ahead", "production ahead")
 }
 
@@ -269,7 +270,7 @@ func TestCommands(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	h := newConsole(w)
-	for _, c := range []struct{ verb, reason string }{{"approve", ""}, {"reject", "too slow"}, {"abort", "a mistake"}} {
+	for _, c := range []struct{ verb, reason string }{{"approve", ""}, {"reject", "too slow"}, {"abort", "a mistake"}, {"pause", "lunch"}, {"resume", "eaten"}} {
 		a := post(t, h, "/deliveries/third-delivery", url.Values{"verb": {c.verb}, "reason": {" " + c.reason + " "}})
 		if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/deliveries/third-delivery" {
 			t.Errorf("%s: %d %v", c.verb, a.Code, a.Header())
@@ -278,7 +279,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s: %+v", c.verb, got)
 		}
 	}
-	for _, form := range []url.Values{{"verb": {"reject"}}, {"verb": {"abort"}, "reason": {"  "}}, {"verb": {"delete"}, "reason": {"x"}}, {}} {
+	for _, form := range []url.Values{{"verb": {"reject"}}, {"verb": {"abort"}, "reason": {"  "}}, {"verb": {"delete"}, "reason": {"x"}}, {"verb": {"pause"}}, {"verb": {"resume"}}, {"verb": {"retry"}}, {}} {
 		if a := post(t, h, "/deliveries/third-delivery", form); a.Code != 422 {
 			t.Errorf("%v: %d", form, a.Code)
 		}
@@ -286,8 +287,54 @@ func TestCommands(t *testing.T) {
 	a := post(t, h, "/deliveries/second-delivery", url.Values{"verb": {"approve"}})
 	a.want(t, "h1", "Not now")
 	a.want(t, "main a[href=/deliveries/second-delivery]", "Go back")
-	if a.Code != 409 || len(w.commands) != 3 {
+	if a.Code != 409 || len(w.commands) != 5 {
 		t.Errorf("%d, %d commands", a.Code, len(w.commands))
+	}
+}
+
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	h := newConsole(w)
+	get(t, h, "/deliveries/second-delivery").want(t, "form button", "Retry in staging")
+	a := post(t, h, "/deliveries/second-delivery", url.Values{"verb": {"retry"}, "reason": {" the sandbox is back "}})
+	if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/deliveries/third-delivery" {
+		t.Errorf("%d %v", a.Code, a.Header())
+	}
+	if want := (api.RetryRequest{Delivery: "second-delivery", Reason: "the sandbox is back"}); len(w.retries) != 1 || w.retries[0] != want {
+		t.Errorf("%+v", w.retries)
+	}
+	a = post(t, h, "/deliveries/third-delivery", url.Values{"verb": {"retry"}, "reason": {"again"}})
+	a.want(t, "h1", "Not now")
+	if a.Code != 409 || len(w.retries) != 1 {
+		t.Errorf("%d, %d retries", a.Code, len(w.retries))
+	}
+}
+
+func TestWhatCanBeDoneWithADelivery(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		edit    func(*fairway.Delivery)
+		buttons []string
+	}{
+		"paused":         {func(d *fairway.Delivery) { d.Paused, d.Step = true, fairway.StepDeploy }, []string{"Resume", "Abort"}},
+		"going":          {func(d *fairway.Delivery) { d.Step, d.Status = fairway.StepTest, fairway.StatusRunning }, []string{"Pause", "Abort"}},
+		"going back":     {func(d *fairway.Delivery) { d.Step, d.Status = fairway.StepRollback, fairway.StatusRunning }, []string{"Abort"}},
+		"finished":       {func(d *fairway.Delivery) { d.Status = fairway.StatusFinished }, nil},
+		"failed":         {func(d *fairway.Delivery) { d.Status = fairway.StatusFailed }, []string{"Retry in production"}},
+		"superseded":     {func(d *fairway.Delivery) { d.Status = fairway.StatusSuperseded }, []string{"Retry in production"}},
+		"paused, waited": {func(d *fairway.Delivery) { d.Paused = true }, []string{"Approve", "Reject", "Resume", "Abort"}},
+	} {
+		w := newWorld()
+		i := slices.IndexFunc(w.all, func(d fairway.Delivery) bool { return d.ID == "third-delivery" })
+		c.edit(&w.all[i])
+		a := get(t, newConsole(w), "/deliveries/third-delivery")
+		if got := a.texts("form#decide button"); !slices.Equal(got, c.buttons) {
+			t.Errorf("%s: buttons %q, want %q", name, got, c.buttons)
+		}
+		if w.all[i].Paused {
+			a.want(t, "p.lead .mark.paused", "paused")
+		}
 	}
 }
 

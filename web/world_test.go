@@ -167,8 +167,8 @@ func (w *world) Evaluation(_ context.Context, id string) (fairway.Evaluation, er
 }
 
 func (w *world) Retry(_ context.Context, r api.RetryRequest) (api.Accepted, error) {
-	if r.Delivery == "second-delivery" {
-		return api.Accepted{}, fairway.Errorf(fairway.KindRefused, "delivery second-d has finished")
+	if r.Delivery != "second-delivery" {
+		return api.Accepted{}, fairway.Errorf(fairway.KindRefused, "the delivery is under way; abort it first")
 	}
 	w.retries = append(w.retries, r)
 	return api.Accepted{ID: "e1", Delivery: "third-delivery"}, nil
