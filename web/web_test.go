@@ -217,8 +217,8 @@ func TestDelivery(t *testing.T) {
 	if pre := a.find("ol.events pre"); len(pre) != 2 || !strings.Contains(text(pre[0]), `"project": "sockshop"`) {
 		t.Errorf("data of events: %d", len(pre))
 	}
-	if len(a.find("form")) != 0 || len(a.find("main[data-live]")) != 0 {
-		t.Error("a delivery that has ended takes words, or is looked after")
+	if len(a.find("main[data-live]")) != 0 {
+		t.Error("a delivery that has ended is looked after")
 	}
 
 	a = get(t, h, "/deliveries/third-delivery")
@@ -321,8 +321,8 @@ func TestWhatCanBeDoneWithADelivery(t *testing.T) {
 		"going":          {func(d *fairway.Delivery) { d.Step, d.Status = fairway.StepTest, fairway.StatusRunning }, []string{"Pause", "Abort"}},
 		"going back":     {func(d *fairway.Delivery) { d.Step, d.Status = fairway.StepRollback, fairway.StatusRunning }, []string{"Abort"}},
 		"finished":       {func(d *fairway.Delivery) { d.Status = fairway.StatusFinished }, nil},
-		"failed":         {func(d *fairway.Delivery) { d.Status = fairway.StatusFailed }, []string{"Retry in production"}},
-		"superseded":     {func(d *fairway.Delivery) { d.Status = fairway.StatusSuperseded }, []string{"Retry in production"}},
+		"failed":         {func(d *fairway.Delivery) { d.Status = fairway.StatusFailed }, []string{"Retry in staging"}},
+		"superseded":     {func(d *fairway.Delivery) { d.Status = fairway.StatusSuperseded }, []string{"Retry in staging"}},
 		"paused, waited": {func(d *fairway.Delivery) { d.Paused = true }, []string{"Approve", "Reject", "Resume", "Abort"}},
 	} {
 		w := newWorld()
@@ -333,7 +333,7 @@ func TestWhatCanBeDoneWithADelivery(t *testing.T) {
 			t.Errorf("%s: buttons %q, want %q", name, got, c.buttons)
 		}
 		if w.all[i].Paused {
-			a.want(t, "p.lead .mark.paused", "paused")
+			a.want(t, "p.lead .paused", "paused")
 		}
 	}
 }
