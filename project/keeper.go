@@ -3,6 +3,7 @@ package project
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path"
@@ -50,6 +51,9 @@ type Info struct {
 	Shipyard fairway.Shipyard
 	Services []fairway.ServiceName
 	Commit   string // of main
+	// Err says, in the answer of [Keeper.Projects], why the project cannot be
+	// read; all but its name is unknown then.
+	Err error
 }
 
 // Create makes a project from a shipyard document. Doing it again with the
@@ -70,7 +74,11 @@ func (k *Keeper) Create(ctx context.Context, actor string, name fairway.ProjectN
 	}
 	k.create.Lock()
 	defer k.create.Unlock()
-	if err := k.registryIsFree(ctx, name, y.Registry); err != nil {
+	all, err := k.Projects(ctx)
+	if err != nil {
+		return Info{}, err
+	}
+	if err := registryIsFree(all, name, y.Registry); err != nil {
 		return Info{}, err
 	}
 	if same, err := k.isThere(ctx, name, doc); err != nil || same {
@@ -116,20 +124,17 @@ func (k *Keeper) info(actor, message string) git.CommitInfo {
 
 // registryIsFree refuses a second project with the same registry path: a
 // pushed image would belong to both.
-func (k *Keeper) registryIsFree(ctx context.Context, name fairway.ProjectName, registry string) error {
-	all, err := k.Projects(ctx)
-	if err != nil {
-		return err
-	}
+func registryIsFree(all []Info, name fairway.ProjectName, registry string) error {
 	for _, p := range all {
-		if p.Name != name && p.Shipyard.Registry == registry {
+		if p.Name != name && p.Err == nil && p.Shipyard.Registry == registry {
 			return fairway.Invalid("registry", registry, "is the registry of project "+string(p.Name)+" too", "choose another path, such as "+string(name))
 		}
 	}
 	return nil
 }
 
-// Projects lists all projects by name.
+// Projects lists all projects by name. One that cannot be read is listed with
+// the error and logged.
 func (k *Keeper) Projects(ctx context.Context) ([]Info, error) {
 	names, err := k.Git.Projects(ctx)
 	if err != nil {
@@ -138,8 +143,12 @@ func (k *Keeper) Projects(ctx context.Context) ([]Info, error) {
 	out := make([]Info, 0, len(names))
 	for _, n := range names {
 		p, err := k.Project(ctx, n)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if err != nil {
-			return nil, err
+			k.Logger.Error("a project cannot be read", "project", n, "error", err)
+			p = Info{Name: n, Err: err}
 		}
 		out = append(out, p)
 	}
@@ -223,19 +232,45 @@ func (k *Keeper) shipyardOf(ctx context.Context, name fairway.ProjectName) (fair
 
 // Owner returns the project and service that an image of Fairway's registry
 // belongs to: repository REGISTRY/SERVICE, as the project's shipyard says. ok
-// is false when nobody wants the tag.
+// is false when nobody wants the tag. A project that cannot be read matters
+// only when no other has the service: then it may be the owner, and its error
+// is returned.
 func (k *Keeper) Owner(ctx context.Context, repository, tag string) (p fairway.ProjectName, s fairway.ServiceName, ok bool, err error) {
 	dir, name := path.Split(repository)
-	all, err := k.Projects(ctx)
+	s = fairway.ServiceName(name)
+	names, err := k.Git.Projects(ctx)
 	if err != nil {
 		return "", "", false, err
 	}
-	for _, info := range all {
-		if info.Shipyard.Registry == strings.TrimSuffix(dir, "/") && slices.Contains(info.Services, fairway.ServiceName(name)) {
-			return info.Name, fairway.ServiceName(name), wanted(info.Shipyard, tag), nil
+	var unread []error
+	for _, p := range names {
+		y, has, err := k.owns(ctx, p, strings.TrimSuffix(dir, "/"), s)
+		if err != nil {
+			unread = append(unread, fmt.Errorf("project %s cannot be read and may be the owner of %s: %w", p, repository, err))
+		}
+		if has {
+			return p, s, wanted(y, tag), nil
 		}
 	}
-	return "", "", false, nil
+	return "", "", false, errors.Join(unread...)
+}
+
+// owns reports whether the project has the registry path and the service.
+func (k *Keeper) owns(ctx context.Context, p fairway.ProjectName, registry string, s fairway.ServiceName) (fairway.Shipyard, bool, error) {
+	y, _, err := k.shipyardOf(ctx, p)
+	if err != nil || y.Registry != registry {
+		return y, false, err
+	}
+	for _, stage := range y.Stages {
+		services, err := k.servicesOf(ctx, p, stage.Name)
+		if err != nil {
+			return y, false, err
+		}
+		if slices.Contains(services, s) {
+			return y, true, nil
+		}
+	}
+	return y, false, nil
 }
 
 // wanted reports whether the shipyard's patterns take the tag; by default all

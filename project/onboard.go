@@ -58,7 +58,11 @@ func (k *Keeper) Onboard(ctx context.Context, actor string, r Onboard) (Onboarde
 	if err != nil {
 		return Onboarded{}, err
 	}
-	if err := k.placeIsFree(ctx, p, v.Service); err != nil {
+	all, err := k.Projects(ctx)
+	if err != nil {
+		return Onboarded{}, err
+	}
+	if err := placeIsFree(all, p.Name, p.Shipyard, v.Service); err != nil {
 		return Onboarded{}, err
 	}
 	out := Onboarded{Service: v.Service, Artifact: v.Artifact}
@@ -140,21 +144,17 @@ func renderAll(ctx context.Context, p fairway.ProjectName, stage fairway.Stage, 
 
 // placeIsFree refuses a service whose name and namespaces another project has:
 // both would be one place.
-func (k *Keeper) placeIsFree(ctx context.Context, p Info, s fairway.ServiceName) error {
-	all, err := k.Projects(ctx)
-	if err != nil {
-		return err
-	}
+func placeIsFree(all []Info, p fairway.ProjectName, y fairway.Shipyard, s fairway.ServiceName) error {
 	for _, other := range all {
-		if other.Name == p.Name || !slices.Contains(other.Services, s) {
+		if other.Name == p || !slices.Contains(other.Services, s) {
 			continue
 		}
 		for _, theirs := range other.Shipyard.Stages {
-			for _, ours := range p.Shipyard.Stages {
+			for _, ours := range y.Stages {
 				ns := ours.WithDefaults().Namespace
 				if ns == theirs.WithDefaults().Namespace {
 					return fairway.Invalid("namespace", string(ns), "holds a service "+string(s)+" of project "+string(other.Name)+" already",
-						"give stage "+string(ours.Name)+" a namespace of its own in the shipyard, such as namespace: "+string(p.Name)+"-"+string(ours.Name))
+						"give stage "+string(ours.Name)+" a namespace of its own in the shipyard, such as namespace: "+string(p)+"-"+string(ours.Name))
 				}
 			}
 		}

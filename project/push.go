@@ -3,6 +3,7 @@ package project
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fairwaycd/fairway"
@@ -17,7 +18,7 @@ import (
 // would say what is not so.
 func (k *Keeper) CheckPush(ctx context.Context, p git.Push) error {
 	if p.Branch == mainBranch {
-		return k.checkMain(p)
+		return k.checkMain(ctx, p)
 	}
 	y, err := k.pushedShipyard(ctx, p)
 	if err != nil {
@@ -30,7 +31,9 @@ func (k *Keeper) CheckPush(ctx context.Context, p git.Push) error {
 	return k.checkStage(ctx, p, stage)
 }
 
-func (k *Keeper) checkMain(p git.Push) error {
+// checkMain refuses a shipyard that is wrong, that takes what other projects
+// have, or that asks for what nothing would follow.
+func (k *Keeper) checkMain(ctx context.Context, p git.Push) error {
 	doc, ok, err := p.After().File(shipyardFile)
 	if err != nil {
 		return err
@@ -38,8 +41,67 @@ func (k *Keeper) checkMain(p git.Push) error {
 	if !ok {
 		return fairway.Invalid(shipyardFile, "", "is missing on main", "keep the shipyard there")
 	}
-	_, err = shipyard.Parse(shipyardFile, doc)
-	return err
+	y, err := shipyard.Parse(shipyardFile, doc)
+	if err != nil {
+		return err
+	}
+	if y.Registry == "" {
+		y.Registry = string(p.Project)
+	}
+	all, err := k.Projects(ctx)
+	if err != nil {
+		return err
+	}
+	if err := registryIsFree(all, p.Project, y.Registry); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(i Info) bool { return i.Name == p.Project })
+	if i < 0 || all[i].Err != nil {
+		return nil // what stands there cannot be read: the push may be its repair
+	}
+	for _, s := range all[i].Services {
+		if err := placeIsFree(all, p.Project, y, s); err != nil {
+			return err
+		}
+	}
+	return k.checkStages(ctx, all[i], y)
+}
+
+// checkStages refuses changes of stages with services that would be ignored,
+// or would leave what runs there without an owner.
+func (k *Keeper) checkStages(ctx context.Context, was Info, y fairway.Shipyard) error {
+	var ps []fairway.Problem
+	kept := false
+	for i, now := range y.Stages {
+		old, _, ok := was.Shipyard.Stage(now.Name)
+		if !ok {
+			continue
+		}
+		kept = true
+		services, err := k.servicesOf(ctx, was.Name, now.Name)
+		if err != nil {
+			return err
+		}
+		if len(services) == 0 {
+			continue
+		}
+		now = now.WithDefaults()
+		refuse := func(key, value, was, why string) {
+			ps = append(ps, fairway.Problem{File: shipyardFile, Field: fmt.Sprintf("stages[%d].%s", i, key), Value: value, Message: why, Remedy: "leave " + key + ": " + was + ", or add a stage under another name"})
+		}
+		if now.DeploymentStrategy != old.DeploymentStrategy {
+			refuse("deployment_strategy", string(now.DeploymentStrategy), string(old.DeploymentStrategy),
+				fmt.Sprintf("cannot be changed while stage %s has services: their charts are laid out for %s", now.Name, old.DeploymentStrategy))
+		}
+		if now.Namespace != old.Namespace {
+			refuse("namespace", string(now.Namespace), string(old.Namespace),
+				fmt.Sprintf("cannot be changed while stage %s has services: what runs in %s would be left there", now.Name, old.Namespace))
+		}
+	}
+	if !kept {
+		ps = append(ps, fairway.Problem{File: shipyardFile, Field: "stages", Message: "has none of the present stages (" + was.Shipyard.StageNames() + "), from which new ones get their services", Remedy: "keep at least one of them"})
+	}
+	return fairway.InvalidAll(ps)
 }
 
 func (k *Keeper) pushedShipyard(ctx context.Context, p git.Push) (fairway.Shipyard, error) {
@@ -117,11 +179,12 @@ func (k *Keeper) checkService(ctx context.Context, p git.Push, stage fairway.Sta
 	return nil
 }
 
-// AfterPush gives a stage that a push added to the shipyard its branch, from
-// the stage before it.
+// AfterPush gives a stage that a push added to the shipyard its branch: from
+// the stage before it, or for the first ones from the next that has one. The
+// push is stored by then, so that the client's going away does not matter.
 func (k *Keeper) AfterPush(ctx context.Context, p git.Push) {
 	if p.Branch == mainBranch {
-		k.completeBranches(ctx, p.Project)
+		k.completeBranches(context.WithoutCancel(ctx), p.Project)
 	}
 }
 
@@ -151,7 +214,17 @@ func (k *Keeper) completeBranches(ctx context.Context, p fairway.ProjectName) {
 	}
 	from := ""
 	for _, s := range y.Stages {
-		if _, ok := have[string(s.Name)]; !ok && from != "" {
+		if _, ok := have[string(s.Name)]; ok {
+			from = string(s.Name)
+			break
+		}
+	}
+	if from == "" {
+		k.Logger.Error("no stage of the shipyard has a branch from which the others could get theirs", "project", p)
+		return
+	}
+	for _, s := range y.Stages {
+		if _, ok := have[string(s.Name)]; !ok {
 			if _, err := k.Git.CreateBranch(ctx, p, from, string(s.Name)); err != nil {
 				k.Logger.Error("the new stage gets no branch", "project", p, "stage", s.Name, "error", err)
 				return
