@@ -235,21 +235,25 @@ func (m mortal) SaveFloor(ctx context.Context, n int, b []byte) error {
 // and nothing that has not passed ever has traffic.
 func TestCrashAtEveryFailpoint(t *testing.T) {
 	t.Parallel()
-	for name, story := range map[string]func(*testing.T, *inmem.World) []fairway.Stage{"gate": refusedByGate, "rollback": putBackDirectly} {
-		t.Run(name, func(t *testing.T) {
+	for _, run := range []struct {
+		name        string
+		story       func(*testing.T, *inmem.World) []fairway.Stage
+		step, short int // every how manieth failpoint
+	}{{"gate", refusedByGate, 1, 7}, {"rollback", putBackDirectly, 5, 7}} {
+		t.Run(run.name, func(t *testing.T) {
 			t.Parallel()
-			want, hits := crashRun(t, -1, story)
+			want, hits := crashRun(t, -1, run.story)
 			if hits < 30 {
 				t.Fatalf("only %d failpoints were hit", hits)
 			}
-			step := 1
+			step := run.step
 			if testing.Short() {
-				step = 7
+				step = run.short
 			}
 			for n := 0; n < hits; n += step {
 				t.Run(fmt.Sprint(n), func(t *testing.T) {
 					t.Parallel()
-					if got, _ := crashRun(t, n, story); got != want {
+					if got, _ := crashRun(t, n, run.story); got != want {
 						t.Errorf("after a crash at failpoint %d:\n%s\nwithout it:\n%s", n, got, want)
 					}
 				})
@@ -305,7 +309,11 @@ func crashRun(t *testing.T, n int, story func(*testing.T, *inmem.World) []fairwa
 	dead := &atomic.Bool{}
 	crashed := make(chan struct{})
 	var once sync.Once
-	s := start(t, dir, w, func(l fairway.Log) fairway.Log { return mortal{Log: l, dead: dead} }, stopper(n, &count, dead, crashed, &once))
+	s := startWith(t, dir, w, false, func(o *controller.Options) {
+		o.Log = mortal{Log: o.Log, dead: dead}
+		o.Failpoint = stopper(n, &count, dead, crashed, &once)
+		o.SnapshotEvery = 60 * time.Millisecond // some snapshots among the steps, not most of them
+	})
 	s.onboard(t, "carts")
 	count.Store(0)
 	again := false
@@ -449,5 +457,58 @@ func TestASecondDeciderLosesItsShards(t *testing.T) {
 	}
 	if _, err := s.log.Append(t.Context(), shard, fairway.LogEntry{Project: "shop", Service: "carts"}, last-1); !errors.Is(err, fairway.ErrFenced) {
 		t.Errorf("the first owner's append: %v, want ErrFenced", err)
+	}
+}
+
+// A sender may use one correlation id for several services, and may send an
+// event again long after its delivery is forgotten.
+func TestOneContextForTwoServices(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir(), inmem.NewWorld([]fairway.Stage{fairway.Stage{Name: "dev"}.WithDefaults()}), nil, nil)
+	defer s.stop()
+	event := func(id, context string) sequence.Input {
+		return sequence.Input{Artifact: &sequence.Artifact{Source: "ci", EventID: id, Context: fairway.DeliveryID(context),
+			Artifact: fairway.Artifact{Image: "r/x", Tag: id}}}
+	}
+	for i, name := range []fairway.ServiceName{"carts", "orders"} {
+		s.onboard(t, name)
+		d, err := s.Submit(t.Context(), "shop", name, string(name), event("1", "0e2b7f5c-7c3d"))
+		if err != nil || (d.Delivery == "0e2b7f5c-7c3d") != (i == 0) {
+			t.Errorf("%s: delivery %s, %v", name, d.Delivery, err)
+		}
+	}
+	s.until(t, "both ends", s.ended(2))
+	for i := range 70 { // more than the state remembers
+		if _, err := s.Submit(t.Context(), "shop", "carts", fmt.Sprint("more", i), event(fmt.Sprint("more", i), "")); err != nil {
+			t.Fatal(err)
+		}
+		s.until(t, "the end", s.ended(3+i))
+	}
+	if d, err := s.Submit(t.Context(), "shop", "carts", "again", event("more0", "")); err != nil || d.Changed {
+		t.Errorf("an event of long ago: %+v, %v", d.Reason, err)
+	}
+}
+
+// The gateway's word counts: no unproved version is put where traffic goes,
+// even when the state says that it goes elsewhere.
+func TestAPlaceWithTrafficIsNotTaken(t *testing.T) {
+	t.Parallel()
+	w := inmem.NewWorld([]fairway.Stage{fairway.Stage{Name: "prod", DeploymentStrategy: fairway.BlueGreen}.WithDefaults()})
+	s := start(t, t.TempDir(), w, nil, nil)
+	defer s.stop()
+	s.onboard(t, "carts")
+	if err := s.Store(t.Context(), "shop", "carts", "1", artifact("1")); err != nil {
+		t.Fatal(err)
+	}
+	s.until(t, "the end", s.ended(1))
+	if err := w.Restore(t.Context(), fairway.Route{Namespace: "prod", Service: "carts", Weights: fairway.Full(fairway.Green)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Store(t.Context(), "shop", "carts", "2", artifact("2")); err != nil {
+		t.Fatal(err)
+	}
+	s.until(t, "the end", s.ended(2))
+	if d := s.view.Deliveries(controller.DeliveryFilter{})[0]; d.Status == fairway.StatusFinished || !strings.Contains(d.Reason, "is not proved") {
+		t.Errorf("%s: %s", d.Status, d.Reason)
 	}
 }

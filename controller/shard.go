@@ -109,18 +109,45 @@ func (s *shard) fromQueue(q queued) {
 	k := service{q.Project, q.Service}
 	env.Input.Seq = q.Seq
 	if a := env.Input.Artifact; a != nil {
-		plan, err := s.c.Configuration.Plan(s.c.ctx, k.project, k.name)
-		if s.c.ctx.Err() != nil {
+		if !s.prepare(k, a) {
 			return
 		}
-		a.Plan = plan
-		if err != nil {
-			a.PlanError = err.Error()
-		}
+		defer s.c.View.release(a.Context, k)
 	}
 	if s.decide(k, env.Input, env.Token) {
 		s.ack(q)
 	}
+}
+
+// prepare adds to an artifact what the engine cannot know: the plan, and
+// whether a delivery of it exists that the state has forgotten. It reports
+// false when the controller is stopping.
+func (s *shard) prepare(k service, a *sequence.Artifact) bool {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		plan, err := s.c.Configuration.Plan(s.c.ctx, k.project, k.name)
+		if s.c.ctx.Err() != nil {
+			return false
+		}
+		kind := fairway.KindOf(err)
+		if err == nil || kind == fairway.KindNotFound || kind == fairway.KindInvalid || kind == fairway.KindRefused {
+			a.Plan = plan
+			if err != nil {
+				a.PlanError = err.Error()
+			}
+			break
+		}
+		// What was acknowledged to its sender is not lost because git could
+		// not be read for a moment.
+		s.c.Logger.Error("a project cannot be read and is tried again", "project", k.project, "service", k.name, "error", err)
+		pause(s.c.ctx, wait)
+	}
+	if !a.Pushed {
+		a.Known = a.Known || s.c.View.hasEnded(sequence.NewID(k.project, k.name, a.Source, a.EventID), k)
+	}
+	if a.Context != "" && !s.c.View.claim(a.Context, k) {
+		a.Context = "" // it is the correlation id of another service's delivery
+	}
+	return true
 }
 
 func (s *shard) ack(q queued) {

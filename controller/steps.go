@@ -38,6 +38,9 @@ func (w work) configure(ctx context.Context) (sequence.Result, error) {
 // deploy starts the version beside what runs and waits until it is ready. In
 // a direct stage it then takes the place of the old one.
 func (w work) deploy(ctx context.Context) (sequence.Result, error) {
+	if err := w.placeIsIdle(ctx); err != nil {
+		return sequence.Result{}, err
+	}
 	i, err := w.start(ctx, w.e.Instance, w.e.Artifact, w.e.Commit)
 	if err != nil {
 		return sequence.Result{}, err
@@ -53,6 +56,23 @@ func (w work) deploy(ctx context.Context) (sequence.Result, error) {
 		}
 	}
 	return r, nil
+}
+
+// placeIsIdle refuses to put an unproved version where the traffic goes,
+// whatever the state says: the gateway knows better.
+func (w work) placeIsIdle(ctx context.Context) error {
+	if w.e.Plan.DeploymentStrategy != fairway.BlueGreen {
+		return nil
+	}
+	r, ok, err := w.c.Traffic.Route(ctx, w.place.Namespace, w.place.Service)
+	if err != nil {
+		return fmt.Errorf("ask for the traffic's split: %w", err)
+	}
+	if ok && r.Weights[w.e.Colour] > 0 {
+		return fairway.Errorf(fairway.KindRefused, "%s has %d %% of the traffic of %s in stage %s, and %s is not proved; give the traffic to the other colour first: fairway route set %s --project %s --stage %s --reason WHY %s=100,%s=0",
+			w.e.Colour, r.Weights[w.e.Colour], w.service.name, w.e.Stage, w.e.Artifact.Tag, w.service.name, w.service.project, w.e.Stage, w.e.Colour.Other(), w.e.Colour)
+	}
+	return nil
 }
 
 // start applies the artifact as the given instance and waits for it.

@@ -27,8 +27,9 @@ type View struct {
 	mu        sync.RWMutex
 	services  map[service]fairway.ServiceView
 	rows      map[fairway.DeliveryID]*row
-	order     []*row // by age, the oldest first
-	loading   bool   // order is sorted at the end
+	claims    map[fairway.DeliveryID]service // ids that a decision under way may give
+	order     []*row                         // by age, the oldest first
+	loading   bool                           // order is sorted at the end
 	open      map[fairway.DeliveryID]*row
 	counts    map[CountKey]int
 	whole     []*row // ended rows with their stages, the longest ended first
@@ -51,7 +52,7 @@ type Stored struct {
 func NewView() *View {
 	return &View{
 		services: map[service]fairway.ServiceView{},
-		rows:     map[fairway.DeliveryID]*row{}, open: map[fairway.DeliveryID]*row{}, counts: map[CountKey]int{}, loading: true, keepWhole: keepWhole, trouble: map[string]error{},
+		rows:     map[fairway.DeliveryID]*row{}, open: map[fairway.DeliveryID]*row{}, counts: map[CountKey]int{}, loading: true, keepWhole: keepWhole, trouble: map[string]error{}, claims: map[fairway.DeliveryID]service{},
 		texts: map[fairway.DeliveryID]string{}, subs: map[int]chan struct{}{}, version: 1,
 	}
 }
@@ -279,4 +280,36 @@ func (v *View) Progress() map[fairway.DeliveryID]string {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	return maps.Clone(v.texts)
+}
+
+// claim reports whether a delivery of the service may have the id: a sender
+// may use one correlation id for several services, and a delivery's id is its
+// own. The claim holds until it is released.
+func (v *View) claim(id fairway.DeliveryID, k service) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if r := v.rows[id]; r != nil {
+		return service{r.d.Project, r.d.Service} == k
+	}
+	if owner, ok := v.claims[id]; ok {
+		return owner == k
+	}
+	v.claims[id] = k
+	return true
+}
+
+func (v *View) release(id fairway.DeliveryID, k service) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.claims[id] == k {
+		delete(v.claims, id)
+	}
+}
+
+// hasEnded reports whether an ended delivery of the service has the id.
+func (v *View) hasEnded(id fairway.DeliveryID, k service) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	r := v.rows[id]
+	return r != nil && r.d.Status.Ended() && service{r.d.Project, r.d.Service} == k
 }
