@@ -127,7 +127,7 @@ func TestRandomHistories(t *testing.T) {
 			}
 			old = append(old, in)
 		}
-		for i := range rapid.IntRange(1, 60).Draw(rt, "inputs") {
+		for i := range rapid.IntRange(1, 40).Draw(rt, "inputs") {
 			step(drawInput(rt, w, plan, old, i))
 		}
 		for range 2000 {
