@@ -211,11 +211,8 @@ func (d *decider) duplicate(in Artifact) bool {
 	if in.Pushed {
 		return d.duplicatePush(in)
 	}
-	if in.Known {
-		d.say("", "the event was received before; its delivery has ended")
-		return true
-	}
-	for _, id := range []fairway.DeliveryID{NewID(d.s.Project, d.s.Service, in.Source, in.EventID), in.Context} {
+	derived := NewID(d.s.Project, d.s.Service, in.Source, in.EventID)
+	for _, id := range []fairway.DeliveryID{derived, in.Context} {
 		if id == "" {
 			continue
 		}
@@ -228,7 +225,10 @@ func (d *decider) duplicate(in Artifact) bool {
 			return true
 		}
 	}
-	return false
+	if in.Known { // it ended too long ago for the state to remember
+		d.say(derived, "the event was received before; its delivery has ended")
+	}
+	return in.Known
 }
 
 func (d *decider) duplicatePush(in Artifact) bool {

@@ -455,3 +455,22 @@ func TestAnEventThatStartsNothingIsStored(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+func TestARepetitionNamesItsDelivery(t *testing.T) {
+	w := newWorld(t)
+	sent := Artifact{Source: "ci", EventID: "7", Plan: []fairway.Stage{fairway.Stage{Name: "dev"}.WithDefaults()},
+		Artifact: fairway.Artifact{Image: "x/carts", Tag: "1"}}
+	first := w.do(Input{Artifact: &sent})
+	if again := w.do(Input{Artifact: &sent}); again.Delivery != first.Delivery || again.Changed {
+		t.Errorf("under way it is %q, not %q", again.Delivery, first.Delivery)
+	}
+	w.do(Input{Command: &Command{Verb: Abort, Delivery: first.Delivery, Actor: "ann", Reason: "enough"}})
+	sent.Known = true
+	if again := w.do(Input{Artifact: &sent}); again.Delivery != first.Delivery || again.Changed {
+		t.Errorf("ended it is %q, not %q", again.Delivery, first.Delivery)
+	}
+	w.s.Recent = nil // as after many more
+	if again := w.do(Input{Artifact: &sent}); again.Delivery != first.Delivery || again.Changed {
+		t.Errorf("long ended it is %q, not %q", again.Delivery, first.Delivery)
+	}
+}
