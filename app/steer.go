@@ -157,15 +157,23 @@ func (b *backend) releases(r api.Rollback) (known []release, old []fairway.Deliv
 		if len(d.Stages) == 0 && d.Status.Ended() {
 			old = append(old, d)
 		}
-		for i, rec := range d.Stages {
-			// Only from a stage that it was released in does a delivery go on.
-			if well := i+1 < len(d.Stages) || d.Status == fairway.StatusFinished; well && rec.Stage == r.Stage && rec.EndedAt != nil {
-				known = append(known, release{d.Artifact, *rec.EndedAt})
-			}
+		if at, ok := releasedIn(d, r.Stage); ok {
+			known = append(known, release{d.Artifact, at})
 		}
 	}
 	slices.SortStableFunc(known, func(a, b release) int { return b.at.Compare(a.at) })
 	return known, old
+}
+
+// releasedIn returns when the delivery was released in the stage. Only from a
+// stage that it was released in does a delivery go on.
+func releasedIn(d fairway.Delivery, stage fairway.StageName) (at time.Time, ok bool) {
+	for i, rec := range d.Stages {
+		if rec.Stage == stage && rec.EndedAt != nil && (i+1 < len(d.Stages) || d.Status == fairway.StatusFinished) {
+			return *rec.EndedAt, true
+		}
+	}
+	return at, false
 }
 
 // releasedBefore finds the version that a rollback asks for.
@@ -188,22 +196,18 @@ func (b *backend) releasedBefore(ctx context.Context, r api.Rollback) (fairway.A
 		if !fits(d.Artifact) {
 			continue
 		}
-		if ok, err := b.wasReleased(ctx, d, r.Stage); err != nil || ok {
-			return d.Artifact, err
+		whole, err := b.control.Delivery(ctx, string(d.ID))
+		if err != nil {
+			return now, err
+		}
+		if _, ok := releasedIn(whole, r.Stage); ok {
+			return whole.Artifact, nil
 		}
 	}
 	if serves && r.To == now.Tag {
 		return now, fairway.Errorf(fairway.KindRefused, "%s has the traffic of %s in stage %s already", now.Tag, r.Service, r.Stage)
 	}
 	return now, nothingReleased(r, tags, now.Tag)
-}
-
-// wasReleased asks the log whether the delivery was released in the stage.
-func (b *backend) wasReleased(ctx context.Context, d fairway.Delivery, stage fairway.StageName) (bool, error) {
-	events, err := b.control.History(ctx, d)
-	return slices.ContainsFunc(events, func(e fairway.Event) bool {
-		return e.Type == fairway.TypeStageFinished && e.Subject == string(stage)
-	}), err
 }
 
 // listTags is how many tags a refusal lists.
