@@ -327,6 +327,34 @@ func TestCodeOpensOneSession(t *testing.T) {
 	}
 }
 
+func TestALinkForWhoHasTheToken(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	if got := s.do(t, nil, http.MethodPost, "/login", ""); got.status != 401 || strings.Contains(got.body, "code=") {
+		t.Errorf("without the token: %d %s", got.status, got.body)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/login", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+s.guard.Token())
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	link, ok := strings.CutPrefix(strings.TrimSpace(string(body)), s.URL)
+	if err != nil || resp.StatusCode != 200 || !ok {
+		t.Fatalf("with the token: %d %s", resp.StatusCode, body)
+	}
+	b := s.browser(t)
+	s.do(t, b, http.MethodGet, link, "")
+	if got := s.do(t, b, http.MethodGet, "/", ""); got.fields["actor"] != "console" {
+		t.Errorf("after the link: %d", got.status)
+	}
+}
+
 func TestSessionsOutliveARestartAndEnd(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

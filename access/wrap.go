@@ -243,11 +243,24 @@ func cookieName(r *http.Request) string {
 	return cookiePrefix + "_" + port
 }
 
+// giveLink answers whoever has the token with a link that logs a browser in.
+func (s *gate) giveLink(w http.ResponseWriter, r *http.Request) {
+	if _, reason := s.admit(r); reason != "" {
+		s.refuse(w, r, reason)
+		return
+	}
+	answer(w, http.StatusOK, "text/plain; charset=utf-8", "http://"+r.Host+"/login?code="+s.NewCode()+"\n")
+}
+
 // login exchanges the code in the link that Fairway printed for a session.
 func (s *gate) login(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
+	if r.Method == http.MethodPost {
+		s.giveLink(w, r)
+		return
+	}
 	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
+		w.Header().Set("Allow", "GET, POST")
 		http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
 		return
 	}
