@@ -140,10 +140,10 @@ func beginPush(t *testing.T, a *app.App) (finish func() string) {
 	t.Helper()
 	testenv.Need(t, "git")
 	held, release := make(chan struct{}), make(chan struct{})
-	proxy := httptest.NewServer(&httputil.ReverseProxy{Transport: &http.Transport{DisableKeepAlives: true}, Rewrite: func(r *httputil.ProxyRequest) {
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}, Rewrite: func(r *httputil.ProxyRequest) {
 		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", a.Address(), a.Address()
 		if strings.HasSuffix(r.In.URL.Path, "/git-receive-pack") {
-			r.Out.ContentLength = -1 // sent piece by piece
+			r.Out.Header.Set("Expect", "100-continue") // the body is asked for once the server reads it
 			r.Out.Body = &heldBody{ReadCloser: r.In.Body, held: held, release: release}
 		}
 	}})
@@ -180,17 +180,18 @@ func beginPush(t *testing.T, a *app.App) (finish func() string) {
 	}
 }
 
-// heldBody lets its first bytes through and waits for release then.
+// heldBody waits for release before its first byte.
 type heldBody struct {
 	io.ReadCloser
 	held, release chan struct{}
-	n             int
+	begun         bool
 }
 
 func (b *heldBody) Read(p []byte) (int, error) {
-	if b.n++; b.n == 2 {
+	if !b.begun {
+		b.begun = true
 		close(b.held)
 		<-b.release
 	}
-	return b.ReadCloser.Read(p[:min(len(p), 100)])
+	return b.ReadCloser.Read(p)
 }
