@@ -32,6 +32,8 @@ type Push struct {
 	Tag        string
 	Digest     string // sha256:… of the manifest or index
 	MediaType  string // of the manifest or index; empty in the answer of Tags
+	// At is when the tag was set, in the answer of Tags.
+	At time.Time
 }
 
 // Options configure a [Registry].

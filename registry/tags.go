@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -74,7 +75,11 @@ func (r *Registry) Tags(ctx context.Context) ([]Push, error) {
 		}
 		for _, t := range tags {
 			if t.digest != "" && isTag(t.name) {
-				all = append(all, Push{Repository: repo, Tag: t.name, Digest: t.digest})
+				info, err := os.Stat(t.link)
+				if err != nil {
+					return nil, fmt.Errorf("see when %s:%s was set: %w", repo, t.name, err)
+				}
+				all = append(all, Push{Repository: repo, Tag: t.name, Digest: t.digest, At: info.ModTime()})
 			}
 		}
 	}
