@@ -81,6 +81,8 @@ type Project struct {
 	Services []fairway.ServiceName `json:"services"`
 	Git      string                `json:"git"`    // clone address
 	Commit   string                `json:"commit"` // of main
+	// Error says why the project cannot be read; all but its name is unknown then.
+	Error string `json:"error,omitempty"`
 }
 
 // OnboardService asks for a service, or for its configuration again.

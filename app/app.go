@@ -64,8 +64,9 @@ type App struct {
 	bg           sync.WaitGroup
 	failed       chan error
 
-	storing         atomic.Bool     // events can be stored: from the start of the controller until the API has ended
-	streams         context.Context // of answers without an end
+	missed          atomic.Pointer[error] // why not all that was missed before the start is done
+	storing         atomic.Bool           // events can be stored: from the start of the controller until the API has ended
+	streams         context.Context       // of answers without an end
 	endStreams      context.CancelFunc
 	followReadiness func() // keeps traffic away from what fails during a stop
 }
@@ -264,7 +265,10 @@ func (a *App) Start(ctx context.Context) error {
 	a.later(func(context.Context) error { a.endStreams(); return nil })
 	a.ready.Store(true)
 	a.later(func(context.Context) error { a.ready.Store(false); return nil })
-	return a.reconcile(ctx)
+	if !a.catchUp(ctx) {
+		a.bg.Go(func() { a.keepCatchingUp(a.streams) })
+	}
+	return nil
 }
 
 // apiLimit is how long requests to the API may take to end at a stop.

@@ -29,7 +29,11 @@ func (b *backend) taking() error {
 }
 
 func (b *backend) projectOf(i project.Info) api.Project {
-	return api.Project{Name: i.Name, Shipyard: i.Shipyard, Services: i.Services, Commit: i.Commit,
+	trouble := ""
+	if i.Err != nil {
+		trouble = i.Err.Error()
+	}
+	return api.Project{Error: trouble, Name: i.Name, Shipyard: i.Shipyard, Services: i.Services, Commit: i.Commit,
 		Git: fmt.Sprintf("http://%s/git/%s.git", b.Address(), i.Name)}
 }
 
@@ -109,8 +113,8 @@ func (b *backend) Deliveries(_ context.Context, f api.DeliveryFilter) ([]fairway
 }
 
 // Delivery implements [api.Backend].
-func (b *backend) Delivery(_ context.Context, id string) (fairway.Delivery, error) {
-	return b.view.Delivery(id)
+func (b *backend) Delivery(ctx context.Context, id string) (fairway.Delivery, error) {
+	return b.control.Delivery(ctx, id)
 }
 
 // DeliveryEvents implements [api.Backend].
@@ -261,6 +265,9 @@ func (b *backend) Status(context.Context) (api.Status, error) {
 	s := api.Status{
 		Version: b.o.Version, Ready: b.ready.Load(), Durability: b.o.Durability, Listen: b.Address(), Gateway: b.GatewayAddress(),
 		Registry: b.Address(), Data: b.Data(), StartedAt: b.started, Trouble: map[string]string{},
+	}
+	if err := b.missed.Load(); err != nil && *err != nil { // the rest works all the same
+		s.Trouble["missed before the start"] = (*err).Error()
 	}
 	for part, err := range b.view.Trouble() {
 		s.Trouble[part], s.Ready = err.Error(), false

@@ -61,6 +61,9 @@ func (a *App) readyz(w http.ResponseWriter, _ *http.Request) {
 		parts = append(parts, part)
 	}
 	slices.Sort(parts)
+	if err := a.missed.Load(); err != nil && *err != nil {
+		fmt.Fprintf(w, "missed before the start: %s\n", strings.ReplaceAll((*err).Error(), "\n", " "))
+	}
 	for _, part := range parts {
 		fmt.Fprintf(w, "%s: %s\n", part, strings.ReplaceAll(trouble[part].Error(), "\n", " "))
 	}

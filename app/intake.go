@@ -20,6 +20,8 @@ func (b *backend) OnboardService(ctx context.Context, r api.OnboardService) (api
 		return api.Onboarded{}, err
 	}
 	actor := actorOf(ctx, "")
+	// The client's going away must not come between the commit and its record.
+	ctx = context.WithoutCancel(ctx)
 	done, err := b.keeper.Onboard(ctx, actor, project.Onboard{
 		Project: r.Project, Service: r.Service, Values: []byte(r.Values), ValuesFile: r.ValuesFile,
 		Deployment: optional(r.Deployment), KService: optional(r.KService), Resources: r.Resources, DryRun: r.DryRun,

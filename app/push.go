@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,25 +26,28 @@ func (a *App) pushed(ctx context.Context, p registry.Push) error {
 	if err != nil {
 		return err
 	}
-	if !ok {
-		a.o.Logger.Info("a pushed tag starts nothing: no service is onboarded for it, or the shipyard's tags do not take it", "repository", p.Repository, "tag", p.Tag)
-		return a.log.MarkSeen(ctx, art)
-	}
-	seen, err := a.log.Seen(ctx, art)
+	seen, had, err := a.log.Seen(ctx, art)
 	if err != nil {
 		return err
+	}
+	if !ok && seen == p.Digest {
+		return nil
+	}
+	if !ok {
+		a.o.Logger.Info("a pushed tag starts nothing: no service is onboarded for it, or the shipyard's tags do not take it", "repository", p.Repository, "tag", p.Tag)
+		return a.log.MarkSeen(ctx, art, false)
 	}
 	event := p.Repository + ":" + p.Tag + "@" + p.Digest
 	// Each push is an input of its own: whether it joins, is ignored or starts
 	// a delivery is the engine's decision, and an event.
 	id := event + "#" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	err = a.control.Store(ctx, name, service, id, sequence.Input{Artifact: &sequence.Artifact{
-		Source: "/fairway/registry", EventID: event, Artifact: art, Pushed: true, Known: seen == p.Digest, Actor: actorOf(ctx, "a push to the registry"),
+		Source: "/fairway/registry", EventID: event, Artifact: art, Pushed: true, Known: had && seen == p.Digest, Actor: actorOf(ctx, "a push to the registry"),
 	}})
 	if err != nil {
 		return err
 	}
-	return a.log.MarkSeen(ctx, art)
+	return a.log.MarkSeen(ctx, art, true)
 }
 
 func (a *App) pushedArtifact(p registry.Push) fairway.Artifact {
@@ -56,25 +61,84 @@ func actorOf(ctx context.Context, def string) string {
 	return def
 }
 
-// reconcile compares the registry's tags with those that were seen and starts
-// what was missed: pushed, but not recorded before the process ended.
-func (a *App) reconcile(ctx context.Context) error {
+// catchUp does what a process that ended too early left undone. It reports
+// whether all of it could be done; why not is logged and shown.
+func (a *App) catchUp(ctx context.Context) bool {
+	err := errors.Join(a.onboardMissed(ctx), a.startMissed(ctx))
+	if err != nil && ctx.Err() == nil {
+		a.o.Logger.Error("what was missed before the start could not all be handled and is tried again", "error", err)
+	}
+	a.missed.Store(&err)
+	return err == nil
+}
+
+// catchUpPause is the time between two tries to catch up.
+const catchUpPause = 15 * time.Second
+
+// keepCatchingUp tries again what a broken project or a full disk prevented.
+func (a *App) keepCatchingUp(ctx context.Context) {
+	t := time.NewTicker(catchUpPause)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if a.catchUp(ctx) {
+				return
+			}
+		}
+	}
+}
+
+// onboardMissed makes known the services that are in git and were not
+// recorded before the process ended.
+func (a *App) onboardMissed(ctx context.Context) error {
+	all, err := a.keeper.Projects(ctx)
+	if err != nil {
+		return fmt.Errorf("compare the services in git with those that are known: %w", err)
+	}
+	var errs []error
+	for _, p := range all {
+		if p.Err != nil {
+			errs = append(errs, fmt.Errorf("project %s: %w", p.Name, p.Err))
+		}
+		for _, s := range p.Services {
+			if _, ok := a.view.Service(p.Name, s); ok {
+				continue
+			}
+			a.o.Logger.Warn("a service was added in git but not recorded, and is now", "project", p.Name, "service", s)
+			in := sequence.Input{Onboard: &sequence.Onboard{Actor: "the comparison with git at start", Commit: p.Commit}}
+			if _, err := a.control.Submit(ctx, p.Name, s, "onboard:"+string(s)+"@start", in); err != nil {
+				errs = append(errs, fmt.Errorf("record service %s of project %s: %w", s, p.Name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// startMissed compares the registry's tags with those that were seen and
+// starts what was missed, in the order in which it was pushed: a newer tag
+// supersedes an older one.
+func (a *App) startMissed(ctx context.Context) error {
 	tags, err := a.reg.Tags(ctx)
 	if err != nil {
 		return fmt.Errorf("compare the registry's tags with those that were seen: %w", err)
 	}
+	slices.SortStableFunc(tags, func(x, y registry.Push) int { return x.At.Compare(y.At) })
+	var errs []error
 	for _, p := range tags {
-		seen, err := a.log.Seen(ctx, a.pushedArtifact(p))
-		if err != nil {
-			return err
-		}
-		if seen == p.Digest {
+		seen, _, err := a.log.Seen(ctx, a.pushedArtifact(p))
+		if err == nil && seen == p.Digest {
 			continue
 		}
-		a.o.Logger.Warn("a pushed tag was missed and is handled now", "repository", p.Repository, "tag", p.Tag, "digest", p.Digest)
-		if err := a.pushed(ctx, p); err != nil {
-			return fmt.Errorf("handle the missed tag %s:%s: %w", p.Repository, p.Tag, err)
+		if err == nil {
+			a.o.Logger.Warn("a pushed tag was missed and is handled now", "repository", p.Repository, "tag", p.Tag, "digest", p.Digest)
+			err = a.pushed(ctx, p)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("handle the missed tag %s:%s (pushing it again does too): %w", p.Repository, p.Tag, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

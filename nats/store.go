@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
+	"strings"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -203,21 +204,32 @@ func seenKey(a fairway.Artifact) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Seen returns the digest under which the tag was recorded last, or "".
-func (s *Store) Seen(ctx context.Context, a fairway.Artifact) (string, error) {
+// unwanted marks a digest whose push started nothing, since no service was
+// there for it.
+const unwanted = " unwanted"
+
+// Seen returns the digest under which the tag was recorded last, or "", and
+// whether a service was there for it.
+func (s *Store) Seen(ctx context.Context, a fairway.Artifact) (digest string, wanted bool, err error) {
 	e, err := s.seen.Get(ctx, seenKey(a))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
-		return "", nil
+		return "", false, nil
 	}
 	if err != nil {
-		return "", classify("look up the pushed tag", err)
+		return "", false, classify("look up the pushed tag", err)
 	}
-	return string(e.Value()), nil
+	digest, not := strings.CutSuffix(string(e.Value()), unwanted)
+	return digest, !not, nil
 }
 
-// MarkSeen records the tag's digest. It is called after its input is stored.
-func (s *Store) MarkSeen(ctx context.Context, a fairway.Artifact) error {
-	if _, err := s.seen.Put(ctx, seenKey(a), []byte(a.Digest)); err != nil {
+// MarkSeen records the tag's digest, and whether a service was there for it.
+// It is called after its input is stored.
+func (s *Store) MarkSeen(ctx context.Context, a fairway.Artifact, wanted bool) error {
+	value := a.Digest
+	if !wanted {
+		value += unwanted
+	}
+	if _, err := s.seen.Put(ctx, seenKey(a), []byte(value)); err != nil {
 		return classify("record the pushed tag", err)
 	}
 	return nil

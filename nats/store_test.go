@@ -133,13 +133,15 @@ func TestSnapshotsAndSeenTags(t *testing.T) {
 		t.Fatalf("states %v, %v", got, err)
 	}
 	a := fairway.Artifact{Image: "x/carts", Tag: "1", Digest: "sha256:1"}
-	if d, err := s.Seen(ctx, a); err != nil || d != "" {
+	if d, _, err := s.Seen(ctx, a); err != nil || d != "" {
 		t.Fatalf("seen %q, %v", d, err)
 	}
-	if err := s.MarkSeen(ctx, a); err != nil {
-		t.Fatal(err)
-	}
-	if d, err := s.Seen(ctx, a); err != nil || d != a.Digest {
-		t.Fatalf("seen %q, %v", d, err)
+	for _, want := range []bool{false, true} {
+		if err := s.MarkSeen(ctx, a, want); err != nil {
+			t.Fatal(err)
+		}
+		if d, wanted, err := s.Seen(ctx, a); err != nil || d != a.Digest || wanted != want {
+			t.Fatalf("seen %q, wanted %v, %v", d, wanted, err)
+		}
 	}
 }
