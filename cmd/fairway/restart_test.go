@@ -193,7 +193,7 @@ func TestKilledAnywhereEndsTheSame(t *testing.T) {
 			types: "new-artifact configuration-changed deployment-finished tests-finished evaluation-done route.changed stage.finished " +
 				"configuration-changed deployment-finished route.changed stage.finished delivery.finished",
 			points: []string{
-				"event.after-append:1", "record.before-append:1", "record.after-append:1", "git.after-commit:1", "platform.before-apply:1",
+				"registry.put.before-event:1", "event.after-append:1", "registry.put.after-event:1", "record.before-append:1", "record.after-append:1", "git.after-commit:1", "platform.before-apply:1",
 				"platform.after-apply:1", "test.after-report:1", "evaluation.after:1", "route.before-change:1", "route.after-change:2", "record.after-append:8",
 			},
 		},
