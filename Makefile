@@ -24,9 +24,10 @@ demo:
 
 # Figures for docs/performance.md. The machine should do nothing else.
 bench:
-	go test -run xxx -bench . -benchtime 500x ./controller
-	go test -run xxx -bench . -benchtime 3x ./gateway
-	go test -run xxx -bench . ./git ./app
+	go test -run xxx -bench Deliveries -benchtime 500x ./controller ./project
+	go test -run xxx -bench NextAction -benchtime 200x ./controller
+	go test -run xxx -bench . -benchtime 5x ./gateway
+	go test -run xxx -bench . ./git
 
 # Each fuzz test for a while: make fuzz TIME=10m
 TIME ?= 10s
