@@ -35,3 +35,7 @@ fuzz:
 	@go list ./... | while read -r pkg; do \
 	  go test -list '^Fuzz' "$$pkg" | grep '^Fuzz' | while read -r f; do \
 	    echo "$$pkg $$f"; go test -run xxx -fuzz "^$$f$$" -fuzztime $(TIME) "$$pkg" || exit 1; done || exit 1; done
+
+# Kill it everywhere and compare; see docs/reliability.md.
+faults:
+	go test -race -count=1 -v -run 'Crash|Killed|Interrupted|Lost|SecondDecider|RandomHistories' ./sequence ./controller ./git ./process ./cmd/fairway | grep -E '^(---|ok|FAIL|panic)'
