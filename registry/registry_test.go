@@ -207,6 +207,12 @@ func TestIndexWithChildrenAndAttestationIsOnePush(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i := range got {
+		if time.Since(got[i].At) > time.Minute {
+			t.Errorf("%s was set at %s", got[i].Tag, got[i].At)
+		}
+		got[i].At = time.Time{}
+	}
 	if !slices.Equal(got, want) {
 		t.Fatalf("Tags %+v, want %+v", got, want)
 	}
