@@ -117,15 +117,6 @@ func (b *backend) Delivery(ctx context.Context, id string) (fairway.Delivery, er
 	return b.control.Delivery(ctx, id)
 }
 
-// DeliveryEvents implements [api.Backend].
-func (b *backend) DeliveryEvents(ctx context.Context, id string) ([]fairway.Event, error) {
-	d, err := b.view.Delivery(id)
-	if err != nil {
-		return nil, err
-	}
-	return b.control.History(ctx, d)
-}
-
 // Evaluation implements [api.Backend].
 func (b *backend) Evaluation(ctx context.Context, id string) (ev fairway.Evaluation, err error) {
 	return ev, b.blob(ctx, id, &ev)

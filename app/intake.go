@@ -3,13 +3,11 @@ package app
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"slices"
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/api"
-	"github.com/fairwaycd/fairway/cloudevents"
 	"github.com/fairwaycd/fairway/project"
 	"github.com/fairwaycd/fairway/sequence"
 )
@@ -115,75 +113,6 @@ func (b *backend) submit(ctx context.Context, p fairway.ProjectName, s fairway.S
 		return api.Accepted{}, err
 	}
 	return api.Accepted{ID: in.EventID, Delivery: d.Delivery, Reason: d.Reason}, d.Refused
-}
-
-// SendEvents implements [api.Backend]. An event of a type that starts nothing
-// is stored and shown.
-func (b *backend) SendEvents(ctx context.Context, events []fairway.Event) ([]api.Accepted, error) {
-	if err := b.taking(); err != nil {
-		return nil, err
-	}
-	out := make([]api.Accepted, 0, len(events))
-	for _, e := range events {
-		got, err := b.sendEvent(ctx, e)
-		if err != nil {
-			return out, err
-		}
-		out = append(out, got)
-	}
-	return out, nil
-}
-
-func (b *backend) sendEvent(ctx context.Context, e fairway.Event) (api.Accepted, error) {
-	if e.Type != fairway.TypeNewArtifact {
-		return b.keepEvent(ctx, e)
-	}
-	r, err := cloudevents.ArtifactOf(e)
-	if err != nil {
-		return api.Accepted{}, err
-	}
-	if err := b.known(ctx, r.Project, r.Service, ""); err != nil {
-		return api.Accepted{}, err
-	}
-	in := &sequence.Artifact{Source: e.Source, EventID: e.ID, Context: e.Context, Artifact: r.Artifact, Actor: "event from " + e.Source}
-	if r.Stage != "" {
-		// In an event the stage is the one that is done: the next one follows.
-		if in.From, err = b.stageAfter(ctx, r.Project, r.Stage); err != nil {
-			return api.Accepted{}, err
-		}
-	}
-	got, err := b.submit(ctx, r.Project, r.Service, in)
-	got.ID = e.ID
-	return got, err
-}
-
-func (b *backend) stageAfter(ctx context.Context, p fairway.ProjectName, done fairway.StageName) (fairway.StageName, error) {
-	i, err := b.keeper.Project(ctx, p)
-	if err != nil {
-		return "", err
-	}
-	_, n, ok := i.Shipyard.Stage(done)
-	if !ok {
-		return "", fairway.Invalid("data.stage", string(done), "is no stage of project "+string(p), "use one of: "+i.Shipyard.StageNames())
-	}
-	if n+1 == len(i.Shipyard.Stages) {
-		return "", fairway.Invalid("data.stage", string(done), "is the last stage of project "+string(p)+"; nothing follows it", "leave stage out to start at the first one")
-	}
-	return i.Shipyard.Stages[n+1].Name, nil
-}
-
-// keepEvent stores an event that starts nothing, with the service it names if
-// that exists.
-func (b *backend) keepEvent(ctx context.Context, e fairway.Event) (api.Accepted, error) {
-	var about struct {
-		Project fairway.ProjectName `json:"project"`
-		Service fairway.ServiceName `json:"service"`
-	}
-	if err := json.Unmarshal(e.Data, &about); err != nil || b.known(ctx, about.Project, about.Service, "") != nil {
-		about.Project, about.Service = "_", "_"
-	}
-	d, err := b.control.Submit(ctx, about.Project, about.Service, e.Source+"#"+e.ID, sequence.Input{Foreign: &e})
-	return api.Accepted{ID: e.ID, Reason: d.Reason}, err
 }
 
 // Command implements [api.Backend].
