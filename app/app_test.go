@@ -12,7 +12,6 @@ import (
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/api"
 	"github.com/fairwaycd/fairway/app"
-	"github.com/fairwaycd/fairway/image"
 )
 
 func start(t *testing.T, dir string) (*app.App, *api.Client) {
@@ -42,29 +41,13 @@ func TestARestartUnderAnotherAddressBeginsNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	a, c := start(t, dir)
-	ctx := t.Context()
-	if _, err := c.CreateProject(ctx, api.CreateProject{Name: "shop", Shipyard: "stages: [{name: dev}]\n"}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.OnboardService(ctx, api.OnboardService{Project: "shop", Values: "service: {name: web}\n"}); err != nil {
-		t.Fatal(err)
-	}
-	push := func(tag string) {
-		t.Helper()
-		img, err := image.Pack(image.PackRequest{Binary: os.Args[0], Name: "web", Entrypoint: []string{"/app/none-" + tag}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := image.Push(ctx, img, a.Address()+"/shop/web:"+tag, image.Credentials{User: "t", Token: a.Token()}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	push("1")
+	shop(t, c)
+	pushWeb(t, a, "1")
 	waitFor(t, c, 1)
 	stop(t, a)
 	a, c = start(t, dir)
 	defer stop(t, a)
-	push("2")
+	pushWeb(t, a, "2")
 	ds := waitFor(t, c, 2)
 	if len(ds) != 2 {
 		t.Errorf("%d deliveries, want the one before and the one after the restart", len(ds))

@@ -15,7 +15,7 @@ import (
 
 func pushWeb(t *testing.T, a *app.App, tag string) {
 	t.Helper()
-	img, err := image.Pack(image.PackRequest{Binary: os.Args[0], Name: "web", Entrypoint: []string{"/app/none-" + tag}})
+	img, err := image.Pack(image.PackRequest{Binary: "app_test.go", Name: "web", Entrypoint: []string{"/app/none-" + tag}})
 	if err != nil {
 		t.Fatal(err)
 	}
