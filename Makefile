@@ -28,6 +28,8 @@ bench:
 	go test -run xxx -bench NextAction -benchtime 200x ./controller
 	go test -run xxx -bench . -benchtime 5x ./gateway
 	go test -run xxx -bench . ./git
+	go test -run xxx -bench 'Start|Idle' ./app
+	go test -run xxx -bench Plan ./project
 
 # Each fuzz test for a while: make fuzz TIME=10m
 TIME ?= 10s
