@@ -60,6 +60,7 @@ type App struct {
 	listen, gate net.Listener
 	server       *http.Server
 	ready        atomic.Bool
+	loaded       atomic.Bool // the stored states are known
 	teardown     []func(context.Context) error
 	bg           sync.WaitGroup
 	failed       chan error
@@ -260,6 +261,7 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.control.Start(ctx); err != nil {
 		return err
 	}
+	a.loaded.Store(true)
 	a.later(a.stopControl)
 	a.storing.Store(true)
 	a.later(func(context.Context) error { a.endStreams(); return nil })

@@ -28,6 +28,15 @@ func (b *backend) taking() error {
 	return nil
 }
 
+// reading reports why nothing can be told now: before the stored states are
+// loaded, everything would seem not to exist.
+func (b *backend) reading() error {
+	if !b.loaded.Load() {
+		return fairway.Errorf(fairway.KindUnavailable, "Fairway is starting; try again in a moment")
+	}
+	return nil
+}
+
 func (b *backend) projectOf(i project.Info) api.Project {
 	trouble := ""
 	if i.Err != nil {
@@ -67,6 +76,9 @@ func (b *backend) Project(ctx context.Context, p fairway.ProjectName) (api.Proje
 
 // Services implements [api.Backend].
 func (b *backend) Services(ctx context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error) {
+	if err := b.reading(); err != nil {
+		return nil, err
+	}
 	if p != "" {
 		if _, err := b.keeper.Project(ctx, p); err != nil {
 			return nil, err
@@ -109,11 +121,17 @@ func (b *backend) serviceView(i project.Info, s fairway.ServiceName) fairway.Ser
 
 // Deliveries implements [api.Backend].
 func (b *backend) Deliveries(_ context.Context, f api.DeliveryFilter) ([]fairway.Delivery, error) {
+	if err := b.reading(); err != nil {
+		return nil, err
+	}
 	return b.view.Deliveries(controller.DeliveryFilter{Project: f.Project, Service: f.Service, Status: f.Status, Open: f.Open, Limit: f.Limit}), nil
 }
 
 // Delivery implements [api.Backend].
 func (b *backend) Delivery(ctx context.Context, id string) (fairway.Delivery, error) {
+	if err := b.reading(); err != nil {
+		return fairway.Delivery{}, err
+	}
 	return b.control.Delivery(ctx, id)
 }
 
@@ -143,6 +161,9 @@ func (b *backend) blob(ctx context.Context, id string, v any) error {
 
 // Events implements [api.Backend].
 func (b *backend) Events(_ context.Context, f api.EventFilter) ([]api.StoredEvent, error) {
+	if err := b.reading(); err != nil {
+		return nil, err
+	}
 	got := b.view.Events(controller.EventFilter{Project: f.Project, Service: f.Service, Delivery: f.Delivery, Type: f.Type, After: f.After, Limit: f.Limit})
 	return stored(got), nil
 }
@@ -166,6 +187,9 @@ func (b *backend) Targets(context.Context) ([]api.TargetState, error) {
 
 // Routes implements [api.Backend].
 func (b *backend) Routes(ctx context.Context) ([]api.RouteState, error) {
+	if err := b.reading(); err != nil {
+		return nil, err
+	}
 	type key struct {
 		ns fairway.Namespace
 		s  fairway.ServiceName
@@ -196,6 +220,9 @@ func (b *backend) Routes(ctx context.Context) ([]api.RouteState, error) {
 
 // Logs implements [api.Backend].
 func (b *backend) Logs(ctx context.Context, id string, w io.Writer, follow bool) error {
+	if err := b.reading(); err != nil {
+		return err
+	}
 	d, err := b.view.Delivery(id)
 	if err != nil {
 		return err
@@ -205,6 +232,9 @@ func (b *backend) Logs(ctx context.Context, id string, w io.Writer, follow bool)
 
 // Watch implements [api.Backend].
 func (b *backend) Watch(ctx context.Context, f func(api.Change) error) error {
+	if err := b.reading(); err != nil {
+		return err
+	}
 	changed, cancel := b.view.Watch()
 	defer cancel()
 	after := b.view.LastEvent()

@@ -142,6 +142,9 @@ func (b *backend) about(ctx context.Context, e fairway.Event) (fairway.ProjectNa
 // DeliveryEvents implements [api.Backend]: what Fairway did, and nothing that
 // others said about it.
 func (b *backend) DeliveryEvents(ctx context.Context, id string) ([]fairway.Event, error) {
+	if err := b.reading(); err != nil {
+		return nil, err
+	}
 	d, err := b.view.Delivery(id)
 	if err != nil {
 		return nil, err
