@@ -2,6 +2,7 @@ package sequence
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/fairwaycd/fairway"
 )
@@ -132,13 +133,19 @@ func (d *decider) whyNoRoute(st *Stage, c Command) string {
 		case colour == fairway.Single:
 			return fmt.Sprintf("stage %s has blue and green; write blue=70,green=30", c.Stage)
 		case w == 0:
-		case !ok || o.State == fairway.OccupantStopped:
+		case !ok || o.State == fairway.OccupantStopped || d.stopping(o):
 			return fmt.Sprintf("no version runs in %s of stage %s", colour, c.Stage)
 		case o.State == fairway.OccupantRejected && !c.Force:
 			return fmt.Sprintf("%s in %s of stage %s was turned away; say --force to give it traffic all the same", o.Artifact.Tag, colour, c.Stage)
 		}
 	}
 	return ""
+}
+
+// stopping reports whether the version is being stopped at this moment: it
+// cannot be counted on.
+func (d *decider) stopping(o fairway.Occupant) bool {
+	return slices.ContainsFunc(d.s.Pending, func(e Effect) bool { return e.Step == fairway.StepRetire && e.Instance == o.Instance })
 }
 
 // routed takes what came of a person's weights.
@@ -175,7 +182,7 @@ func (d *decider) recall(c Command) {
 	case st.Holder != "" || st.Route != "":
 		d.refuse(c, fmt.Sprintf("stage %s is held by delivery %s; wait for its end, or abort it first", c.Stage, st.Holder.Short()))
 		return
-	case !ok || lead == fairway.Single || previous.State != fairway.OccupantReleased || c.To != "" && c.To != previous.Artifact.Tag:
+	case !ok || lead == fairway.Single || previous.State != fairway.OccupantReleased || d.stopping(previous) || c.To != "" && c.To != previous.Artifact.Tag:
 		d.refuse(c, fmt.Sprintf("no released version %s runs in stage %s beside the one that has the traffic", c.To, c.Stage))
 		d.refused = fairway.Errorf(fairway.KindNotFound, "%s", d.reason)
 		return

@@ -131,3 +131,25 @@ func TestRollbackByWeights(t *testing.T) {
 		t.Errorf("a failed recall left green %s", got)
 	}
 }
+
+// What is being stopped is not called back by weights.
+func TestRollbackDoesNotCountOnWhatIsBeingStopped(t *testing.T) {
+	t.Parallel()
+	st := fairway.Stage{Name: "production", DeploymentStrategy: fairway.BlueGreen, Previous: "0"}
+	w := newWorld(t)
+	w.push("1", st)
+	w.run(good)
+	w.push("2", st)
+	for len(w.s.Open) > 0 {
+		w.answer(w.s.Pending[0].Step, good(w.s.Pending[0]))
+	}
+	if len(w.s.Pending) != 1 || w.s.Pending[0].Step != fairway.StepRetire {
+		t.Fatalf("want version 1 being stopped, got %+v", w.s.Pending)
+	}
+	if d := w.say(Command{Verb: Rollback, Stage: "production"}); fairway.KindOf(d.Refused) != fairway.KindNotFound {
+		t.Errorf("it was called back: %v", d.Refused)
+	}
+	if d := w.say(Command{Verb: SetRoute, Stage: "production", Weights: fairway.Full(fairway.Blue)}); d.Refused == nil {
+		t.Error("it was given traffic by hand")
+	}
+}
