@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/sequence"
 )
 
 // restoreAtOnce is how many places are restored at the same time.
@@ -18,6 +19,21 @@ type lost struct {
 	stage   fairway.StageView
 	place   fairway.Place
 	was     fairway.Occupant
+	// busy says that a pending step starts or stops versions in the place: it
+	// may have stopped this one already, and nobody else may start it again.
+	busy bool
+}
+
+// busyPlaces are the places in which pending steps start or stop versions.
+func busyPlaces(st *sequence.State) map[fairway.Place]bool {
+	busy := map[fairway.Place]bool{}
+	for _, e := range st.Pending {
+		switch e.Step {
+		case fairway.StepDeploy, fairway.StepRollback, fairway.StepRetire:
+			busy[e.Place(st.Service)] = true
+		}
+	}
+	return busy
 }
 
 // restore puts back, after a start, everything that the states say: each
@@ -28,6 +44,7 @@ func (p *places) restore() {
 	var all []lost
 	for _, s := range p.c.shards {
 		for k, snap := range s.states {
+			busy := busyPlaces(snap.State)
 			for _, v := range snap.State.View().Stages {
 				p.restoreRoute(v, k.name)
 				for c, o := range v.Occupants {
@@ -35,7 +52,7 @@ func (p *places) restore() {
 					// where a direct stage has kept it.
 					if o.State == fairway.OccupantRunning || o.State == fairway.OccupantReleased || v.Weights[c] > 0 {
 						place := fairway.Place{Namespace: v.Namespace, Service: k.name, Colour: c}
-						all = append(all, lost{k.project, v, place, o})
+						all = append(all, lost{k.project, v, place, o, busy[place]})
 					}
 				}
 			}
@@ -73,6 +90,7 @@ func (p *places) restoreAll(ctx context.Context, all []lost) {
 		wg.Go(func() {
 			defer func() { <-slots }()
 			switch {
+			case !runs && l.busy:
 			case !runs:
 				p.complain(l, p.startAgain(ctx, l))
 			case !i.Ready:
