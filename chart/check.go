@@ -40,11 +40,15 @@ type ServiceChange struct {
 	Other bool
 	// Resources is set when a file of the service's directory changed.
 	Resources bool
+	// Chart is set when the service's own chart, or the values that it is
+	// rendered with, changed. What that means can only be told by rendering
+	// both states.
+	Chart bool
 }
 
 // changed reports whether anything is different at all.
 func (c ServiceChange) changed() bool {
-	return c.Added || c.Removed || c.Weights != nil || len(c.Images) > 0 || c.Scale || c.Other || c.Resources
+	return c.Added || c.Removed || c.Weights != nil || len(c.Images) > 0 || c.Scale || c.Other || c.Resources || c.Chart
 }
 
 // Check compares two states of a stage's branch, before and after a push, and
@@ -123,12 +127,18 @@ func checkChart(before, after map[string][]byte) error {
 func (d differ) checkService(s fairway.ServiceName) error {
 	var ps []fairway.Problem
 	st := strategyIn(d.is, s)
-	keys := []string{Key(s)}
+	keys, own := []string{Key(s)}, isOwn(d.is, s)
+	if own {
+		ps = append(ps, d.checkOwn(s)...)
+	}
+	if get(d.was, Key(s)) != nil && isOwn(d.was, s) != own {
+		ps = append(ps, problem(ValuesFile, get(d.is, Key(s), "chart"), Key(s)+".chart", "was added or removed by hand", "restore it; to bring or drop a chart of its own, remove the service and onboard it again"))
+	}
 	for _, c := range coloursOf(st) {
 		if c != fairway.Single {
 			keys = append(keys, ColourKey(s, c))
 		}
-		if file := DeploymentFile(s, c); d.after[file] == nil {
+		if file := DeploymentFile(s, c); d.after[file] == nil && !own {
 			ps = append(ps, fairway.Problem{File: file, Message: "is missing", Remedy: "restore it; remove a service with fairway, so that what runs is stopped too"})
 		}
 	}
@@ -211,6 +221,7 @@ func (d differ) files() []string {
 // values compares the service's keys.
 func (d differ) values(one *ServiceChange) {
 	s := one.Service
+	one.Chart = d.ownChanged(s)
 	for _, c := range append([]fairway.Colour{fairway.Single}, coloursOf(strategyIn(d.is, s))...) {
 		was, is := get(d.was, ColourKey(s, c)), get(d.is, ColourKey(s, c))
 		if a, b := imageIn(was), imageIn(is); !a.Same(b) && (c != fairway.Single || strategyIn(d.is, s) == fairway.Direct) {
@@ -241,6 +252,9 @@ func without(n *yaml.Node) *yaml.Node {
 	n = clone(n)
 	drop(n, "replicaCount")
 	drop(n, "resources")
+	if get(n, "chart", "imageValues") != nil {
+		drop(n, "values")
+	}
 	if image := get(n, "image"); image != nil && image.Kind == yaml.MappingNode {
 		drop(image, "repository")
 		drop(image, "tag")
@@ -251,7 +265,11 @@ func without(n *yaml.Node) *yaml.Node {
 // templates sorts the changed files by service.
 func (d differ) templates(c *Change, byService map[fairway.ServiceName]*ServiceChange, owners Owners) error {
 	for _, file := range c.Files {
-		if dir, _, nested := strings.Cut(file, "/"); nested && byService[fairway.ServiceName(dir)] != nil {
+		dir, _, nested := strings.Cut(file, "/")
+		if one := byService[fairway.ServiceName(dir)]; nested && one != nil && one.Chart && strings.HasPrefix(file, OwnDir(one.Service)+"/") {
+			continue
+		}
+		if nested && byService[fairway.ServiceName(dir)] != nil {
 			byService[fairway.ServiceName(dir)].Resources = true
 			continue
 		}

@@ -14,6 +14,7 @@
 //	helm-chart/templates/istio-destination-rule-carts.yaml  blue/green
 //	helm-chart/templates/istio-virtual-service-carts.yaml
 //	carts/perfspec/perfspec.json, carts/tests/*.yaml, carts/jmeter/*
+//	carts/chart/…                                           in place of the templates, for a service with a chart of its own
 //
 // Values keys and the Deployments' file names are camel case ([Key]); all else
 // carries the service's name. Edits touch the lines they change and no others,

@@ -47,6 +47,17 @@ func (v Values) normal(file string, ownDeployment bool) (*yaml.Node, error) {
 	return root, nil
 }
 
+// ownNormal returns the values of a service with a chart of its own.
+func (v Values) ownNormal() *yaml.Node {
+	root := clone(v.root)
+	for _, key := range []string{"repository", "tag"} {
+		if get(root, "image", key) == nil {
+			set(root, nullNode(), "image", key)
+		}
+	}
+	return root
+}
+
 // setImage splits a tag off the repository, so that it can be set by itself.
 func (v Values) setImage(root *yaml.Node) {
 	if repository := get(root, "image", "repository"); repository.Value != v.Artifact.Image {

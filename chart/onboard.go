@@ -2,6 +2,7 @@ package chart
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"maps"
@@ -34,6 +35,7 @@ type filler struct {
 	stage   fairway.StageName
 	domain  string
 	service fairway.ServiceName
+	host    string // of the Kubernetes Service; empty: the service's name
 }
 
 func (f filler) fill(text []byte) []byte {
@@ -43,6 +45,7 @@ func (f filler) fill(text []byte) []byte {
 		"PROJECT_PLACEHOLDER", string(f.project),
 		"STAGE_PLACEHOLDER", string(f.stage),
 		"DOMAIN_PLACEHOLDER", f.domain,
+		"HOST_PLACEHOLDER", cmp.Or(f.host, string(f.service)),
 	).Replace(string(text)))
 }
 
@@ -73,6 +76,11 @@ type OnboardRequest struct {
 	// Resources are the service's other files by path: perfspec/…, tests/…,
 	// jmeter/….
 	Resources map[string][]byte
+	// Own are the files of the service's own chart, and OwnHost the name of the
+	// Kubernetes Service in it; nil for a service made of templates. Values is
+	// [OwnRequest.Document] then.
+	Own     map[string][]byte
+	OwnHost string
 }
 
 // Onboard adds a service to the branch of a stage and returns the changes,
@@ -110,7 +118,7 @@ func Onboard(files map[string][]byte, req OnboardRequest) (changes map[string][]
 		return nil, nil, err
 	}
 	o := onboarding{OnboardRequest: req, values: v, owners: NewOwners(append(services, v.Service)),
-		filler: filler{project: req.Project, stage: req.Stage.Name, service: v.Service}}
+		filler: filler{project: req.Project, stage: req.Stage.Name, service: v.Service, host: req.OwnHost}}
 	if err := o.into(changes, branch[ValuesFile]); err != nil {
 		return nil, nil, err
 	}
@@ -153,6 +161,9 @@ func (o *onboarding) into(changes map[string][]byte, valuesFile []byte) error {
 		changes[VirtualServiceFile(s)] = o.filler.template("virtual-service-colours")
 		changes[DestinationRuleFile(s)] = o.filler.template("destination-rule")
 	}
+	if o.Own != nil {
+		return o.intoOwn(changes)
+	}
 	changes[ServiceFile(s)] = o.filler.template("service")
 	if o.Service != nil {
 		changes[ServiceFile(s)] = o.filler.userFill(o.Service)
@@ -168,19 +179,43 @@ func (o *onboarding) into(changes map[string][]byte, valuesFile []byte) error {
 		}
 		changes[DeploymentFile(s, c)] = text
 	}
-	resources, err := Resources(s, o.Resources)
+	o.warn(deployment)
+	return o.addResources(changes)
+}
+
+func (o *onboarding) addResources(changes map[string][]byte) error {
+	resources, err := Resources(o.values.Service, o.Resources)
+	maps.Copy(changes, resources)
+	return err
+}
+
+// intoOwn adds the service's own chart as it is.
+func (o *onboarding) intoOwn(changes map[string][]byte) error {
+	s := o.values.Service
+	if o.Stage.DeploymentStrategy == fairway.BlueGreen {
+		changes[DestinationRuleFile(s)] = o.filler.template("destination-rule-own")
+	}
+	files, err := ownFiles(s, o.Own)
 	if err != nil {
 		return err
 	}
-	maps.Copy(changes, resources)
-	o.warn(deployment)
-	return nil
+	maps.Copy(changes, files)
+	for _, text := range o.Own {
+		if o.Stage.DeploymentStrategy == fairway.BlueGreen && stateful.Match(text) {
+			o.warnings = append(o.warnings, fmt.Sprintf("service %s keeps state, and in stage %s blue and green each get a state of their own: a switch shows the other one's; onboard it with --strategy direct for one version that stays with its data", s, o.Stage.Name))
+			break
+		}
+	}
+	return o.addResources(changes)
 }
 
 // addValues appends the service's keys to the branch's values.
 func (o *onboarding) addValues(data []byte) ([]byte, error) {
 	s := o.values.Service
 	root, err := o.values.normal(o.ValuesName, o.Deployment != nil)
+	if o.Own != nil {
+		root, err = o.values.ownNormal(), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +223,11 @@ func (o *onboarding) addValues(data []byte) ([]byte, error) {
 	if o.Stage.DeploymentStrategy == fairway.BlueGreen {
 		for _, c := range o.Stage.Colours() {
 			coloured := blankImage(root)
+			if o.Own != nil { // all else is the same for both
+				drop(coloured, "chart")
+				drop(coloured, "values")
+				drop(coloured, "strategy")
+			}
 			set(coloured, wordNode(fairway.Place{Service: s, Colour: c}.Workload()), "service", "name")
 			added.Content = append(added.Content, wordNode(ColourKey(s, c)), coloured)
 		}
