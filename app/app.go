@@ -65,6 +65,7 @@ type App struct {
 	bg           sync.WaitGroup
 	failed       chan error
 
+	catching        atomic.Bool           // what was missed is being caught up with
 	missed          atomic.Pointer[error] // why not all that was missed before the start is done
 	storing         atomic.Bool           // events can be stored: from the start of the controller until the API has ended
 	streams         context.Context       // of answers without an end
@@ -146,14 +147,17 @@ func (a *App) openGit(context.Context) (err error) {
 		Logger:    a.o.Logger.With("component", "git"),
 		NoSync:    a.o.Durability != DurabilityPower,
 		Failpoint: a.o.Failpoint,
-		CheckPush: func(ctx context.Context, p git.Push) error { return a.keeper.CheckPush(ctx, p) },
-		AfterPush: func(ctx context.Context, p git.Push) { a.keeper.AfterPush(ctx, p) },
+		CheckPush: a.checkPush,
+		AfterPush: a.afterPush,
+		Deciding:  func(p fairway.ProjectName, branches []string) func() { return a.keeper.Deciding(p, branches) },
 	})
 	if err != nil {
 		return err
 	}
 	a.later(func(context.Context) error { return a.git.Close() })
-	a.keeper = project.New(project.Options{Git: a.git, Domain: domain, Logger: a.o.Logger.With("component", "project")})
+	a.keeper = project.New(project.Options{
+		Git: a.git, Domain: domain, Logger: a.o.Logger.With("component", "project"), MayRoute: a.mayRoute, Store: a.storePushed,
+	})
 	return nil
 }
 
@@ -268,7 +272,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.ready.Store(true)
 	a.later(func(context.Context) error { a.ready.Store(false); return nil })
 	if !a.catchUp(ctx) {
-		a.bg.Go(func() { a.keepCatchingUp(a.streams) })
+		a.catchUpLater()
 	}
 	return nil
 }

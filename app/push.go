@@ -64,7 +64,7 @@ func actorOf(ctx context.Context, def string) string {
 // catchUp does what a process that ended too early left undone. It reports
 // whether all of it could be done; why not is logged and shown.
 func (a *App) catchUp(ctx context.Context) bool {
-	err := errors.Join(a.onboardMissed(ctx), a.startMissed(ctx))
+	err := errors.Join(a.onboardMissed(ctx), a.startMissed(ctx), a.keeper.HandleMissed(ctx))
 	if err != nil && ctx.Err() == nil {
 		a.o.Logger.Error("what was missed before the start could not all be handled and is tried again", "error", err)
 	}
@@ -74,6 +74,16 @@ func (a *App) catchUp(ctx context.Context) bool {
 
 // catchUpPause is the time between two tries to catch up.
 const catchUpPause = 15 * time.Second
+
+// catchUpLater tries again in the background, unless that goes on already.
+func (a *App) catchUpLater() {
+	if a.catching.CompareAndSwap(false, true) {
+		a.bg.Go(func() {
+			defer a.catching.Store(false)
+			a.keepCatchingUp(a.streams)
+		})
+	}
+}
 
 // keepCatchingUp tries again what a broken project or a full disk prevented.
 func (a *App) keepCatchingUp(ctx context.Context) {

@@ -16,6 +16,10 @@ const byHandPatience = 5 * time.Second
 // routeByHand applies the weights that a person has chosen. Nothing may be
 // left of them when they cannot be had: git then says again what is in force.
 func (w work) routeByHand(ctx context.Context) (sequence.Result, error) {
+	if w.e.PutBack {
+		reason := fmt.Sprintf("Put the weights of %s back to what is in force", w.service.name)
+		return sequence.Result{OK: true, Weights: w.e.Weights, Reason: reason}, w.commitWeights(ctx, w.e.Weights, reason)
+	}
 	before, _, err := w.c.Traffic.Route(ctx, w.place.Namespace, w.place.Service)
 	if err != nil {
 		return sequence.Result{}, fmt.Errorf("read the weights in force: %w", err)

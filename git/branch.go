@@ -11,11 +11,11 @@ import (
 	"github.com/fairwaycd/fairway"
 )
 
-// CreateBranch makes a branch that points where another one, or the commit of
-// a full hash, does. A branch that exists is left as it is, and created is
-// false.
-func (s *Store) CreateBranch(ctx context.Context, project fairway.ProjectName, from, name string) (created bool, err error) {
-	if err := fairway.StageName(name).Validate(); err != nil {
+// CreateBranch makes a branch that begins where another one, or the commit of
+// a full hash, is, with the change as its first commit; there is none when
+// nothing changes. A branch that exists is left as it is, and created is false.
+func (s *Store) CreateBranch(ctx context.Context, project fairway.ProjectName, from, name string, first CommitRequest) (created bool, err error) {
+	if err := errors.Join(fairway.StageName(name).Validate(), first.Info.validate()); err != nil {
 		return false, err
 	}
 	r, err := s.repo(ctx, project)
@@ -33,6 +33,15 @@ func (s *Store) CreateBranch(ctx context.Context, project fairway.ProjectName, f
 	h, err := r.resolve(from)
 	if err != nil {
 		return false, err
+	}
+	v := newOverlay(r)
+	if h, _, err = r.applyOne(v, name, h, first); err != nil {
+		return false, err
+	}
+	if len(v.order) > 0 {
+		if err := r.storeObjects(v); err != nil {
+			return false, classify(fmt.Errorf("create branch %s of project %s: %w", name, project, err))
+		}
 	}
 	next := maps.Clone(all)
 	next[headsPrefix+name] = h

@@ -97,7 +97,7 @@ func firstCommits(v *overlay, branches map[string]map[string][]byte, c CommitInf
 // compare returns nil when the repository is what Create was asked for.
 func (r *repo) compare(v *overlay, first refs) error {
 	now := *r.refs.Load()
-	began, same := true, len(now) == len(first)
+	began, same := true, len(now.branches()) == len(first)
 	for name, h := range first {
 		began = began && r.has(h)
 		tip, ok := now[name]

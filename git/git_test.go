@@ -401,19 +401,19 @@ func TestCreateBranch(t *testing.T) {
 	s := open(t, dir, git.Options{})
 	create(t, s, "sockshop")
 	for _, want := range []bool{true, false} {
-		created, err := s.CreateBranch(t.Context(), "sockshop", "staging", "production")
+		created, err := s.CreateBranch(t.Context(), "sockshop", "staging", "production", set("new", "1"))
 		if err != nil || created != want {
 			t.Fatalf("created %v, error %v", created, err)
 		}
 	}
 	again := open(t, dir, git.Options{})
-	if m := tips(t, again); m["production"] != m["staging"] {
-		t.Fatal(m)
+	if lines := mustLog(t, again, "production", 2); lines[0].Subject != "set new" || lines[1].Hash != tips(t, again)["staging"] {
+		t.Fatal(lines)
 	}
-	if _, err := s.CreateBranch(t.Context(), "sockshop", "nosuch", "other"); fairway.KindOf(err) != fairway.KindNotFound {
+	if _, err := s.CreateBranch(t.Context(), "sockshop", "nosuch", "other", set("new", "1")); fairway.KindOf(err) != fairway.KindNotFound {
 		t.Errorf("from a branch that does not exist: %v", err)
 	}
-	if _, err := s.CreateBranch(t.Context(), "sockshop", "staging", "a/b"); fairway.KindOf(err) != fairway.KindInvalid {
+	if _, err := s.CreateBranch(t.Context(), "sockshop", "staging", "a/b", set("new", "1")); fairway.KindOf(err) != fairway.KindInvalid {
 		t.Errorf("bad name: %v", err)
 	}
 }

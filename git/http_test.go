@@ -27,7 +27,7 @@ func TestCloneAndPush(t *testing.T) {
 	var checked, after []git.Push
 	s := open(t, dir, git.Options{
 		CheckPush: func(_ context.Context, p git.Push) error { checked = append(checked, p); return nil },
-		AfterPush: func(_ context.Context, p git.Push) { after = append(after, p) },
+		AfterPush: func(_ context.Context, p git.Push) error { after = append(after, p); return nil },
 	})
 	create(t, s, "sockshop")
 	url := serve(t, s)
@@ -287,13 +287,12 @@ func TestCommitWaitsForPush(t *testing.T) {
 func TestAfterPushMayWrite(t *testing.T) {
 	t.Parallel()
 	var s *git.Store
-	s = open(t, t.TempDir(), git.Options{AfterPush: func(ctx context.Context, p git.Push) {
-		if _, err := s.CreateBranch(ctx, p.Project, p.New, "production"); err != nil {
+	s = open(t, t.TempDir(), git.Options{AfterPush: func(ctx context.Context, p git.Push) error {
+		if _, err := s.CreateBranch(ctx, p.Project, p.New, "production", set("b", "1")); err != nil {
 			t.Error(err)
 		}
-		if _, _, err := s.Commit(ctx, p.Project, "production", set("a", "1")); err != nil {
-			t.Error(err)
-		}
+		_, _, err := s.Commit(ctx, p.Project, "production", set("a", "1"))
+		return err
 	}})
 	create(t, s, "sockshop")
 	c := newClient(t, serve(t, s), "-b", "dev")

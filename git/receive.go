@@ -179,7 +179,9 @@ func (r *repo) push(ctx context.Context, q receiveRequest, pack io.Reader) verdi
 	}
 	for _, p := range pushes {
 		r.store.log.Info("pushed", "project", p.Project, "branch", p.Branch, "old", p.Old, "new", p.New, "actor", p.Actor)
-		r.store.o.AfterPush(context.WithoutCancel(ctx), p)
+		if err := r.after(ctx, p); err != nil {
+			v = r.refuseAll(v, q, err)
+		}
 	}
 	r.store.wake(ctx, r)
 	return v
@@ -212,6 +214,7 @@ func (r *repo) decide(ctx context.Context, q receiveRequest, in *incoming, v ver
 	if v.err != nil {
 		return nil, v
 	}
+	defer r.store.o.Deciding(r.project, branchesOf(q))()
 	if err := r.acquire(ctx, r.lock); err != nil {
 		return nil, r.refuseAll(v, q, err)
 	}
@@ -222,7 +225,7 @@ func (r *repo) decide(ctx context.Context, q receiveRequest, in *incoming, v ver
 		if err := unmoved(before, c); err != nil {
 			v = v.refuse(c.ref, err)
 		}
-		next[c.ref] = c.new
+		next[c.ref], next[pushedRef(c)] = c.new, c.new
 	}
 	if v.err != nil {
 		return nil, v
@@ -246,6 +249,14 @@ func (r *repo) decide(ctx context.Context, q receiveRequest, in *incoming, v ver
 		return nil, r.refuseAll(v, q, classify(err))
 	}
 	return pushes, v
+}
+
+func branchesOf(q receiveRequest) []string {
+	names := make([]string, len(q.commands))
+	for i, c := range q.commands {
+		names[i] = c.branch()
+	}
+	return names
 }
 
 // forward refuses anything that would lose commits of the branch.

@@ -26,10 +26,14 @@ type Options struct {
 	// must not write to the same project. Default: accept.
 	CheckPush func(ctx context.Context, p Push) error
 	// AfterPush is called for each branch once the push is stored and before
-	// the client is told so. The branches can be written to again. It is not
-	// called when the process ends in between: whoever relies on it compares
-	// the branches with what it knows at start.
-	AfterPush func(ctx context.Context, p Push)
+	// the client is told so. The branches can be written to again. When it
+	// fails the client is told that, and the push stays among
+	// [Store.Unhandled], as it does when the process ends in between.
+	AfterPush func(ctx context.Context, p Push) error
+	// Deciding is called before a push to these branches is checked, and what
+	// it returns once the push is stored or refused: in between, what the
+	// check sees of other projects must not change. Default: nothing.
+	Deciding func(project fairway.ProjectName, branches []string) (decided func())
 	// NoSync leaves it to the operating system when to write to the disk:
 	// after a power cut the last seconds may be missing. A crash of the
 	// process loses nothing either way.
@@ -53,7 +57,10 @@ func (o Options) withDefaults() Options {
 		o.CheckPush = func(context.Context, Push) error { return nil }
 	}
 	if o.AfterPush == nil {
-		o.AfterPush = func(context.Context, Push) {}
+		o.AfterPush = func(context.Context, Push) error { return nil }
+	}
+	if o.Deciding == nil {
+		o.Deciding = func(fairway.ProjectName, []string) func() { return func() {} }
 	}
 	if o.MaxPush <= 0 {
 		o.MaxPush = 64 << 20

@@ -312,8 +312,9 @@ func (r *repo) lacking(q uploadRequest, sel selection) ([]hash, error) {
 }
 
 func (r *repo) wantsAll(wants []hash) bool {
-	for _, h := range *r.refs.Load() {
-		if !slices.Contains(wants, h) {
+	all := *r.refs.Load()
+	for _, b := range all.branches() {
+		if h := all[headsPrefix+b]; !slices.Contains(wants, h) {
 			return false
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/git"
+	"github.com/fairwaycd/fairway/sequence"
 	"github.com/fairwaycd/fairway/shipyard"
 )
 
@@ -28,7 +29,16 @@ type Options struct {
 	Domain string // of the gateway, e.g. localhost
 	Logger *slog.Logger
 	Now    func() time.Time
+	// MayRoute is asked whether pushed weights make sense now. Default: yes.
+	MayRoute func(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName, stage fairway.StageName, w fairway.Weights) error
+	// Store stores what a push means for a service, or for the project under
+	// the service [NoService], before the push is acknowledged. The same push
+	// may be stored twice. Default: nothing.
+	Store func(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName, in sequence.Pushed) error
 }
+
+// NoService stands for the project itself among its services.
+const NoService fairway.ServiceName = "_"
 
 // Keeper keeps projects and services. It is safe for concurrent use.
 type Keeper struct {
@@ -41,6 +51,14 @@ type Keeper struct {
 func New(o Options) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.MayRoute == nil {
+		o.MayRoute = func(context.Context, fairway.ProjectName, fairway.ServiceName, fairway.StageName, fairway.Weights) error {
+			return nil
+		}
+	}
+	if o.Store == nil {
+		o.Store = func(context.Context, fairway.ProjectName, fairway.ServiceName, sequence.Pushed) error { return nil }
 	}
 	return &Keeper{Options: o, read: newRead()}
 }

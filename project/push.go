@@ -12,10 +12,19 @@ import (
 	"github.com/fairwaycd/fairway/shipyard"
 )
 
+// Deciding keeps projects and services from being added while a push to main
+// is checked and stored, since both ask whether a name is free in all projects.
+func (k *Keeper) Deciding(_ fairway.ProjectName, branches []string) (decided func()) {
+	if !slices.Contains(branches, mainBranch) {
+		return func() {}
+	}
+	k.create.Lock()
+	return k.create.Unlock
+}
+
 // CheckPush refuses a push that Fairway could not work with: everything is
-// parsed and rendered before the branch moves. Weights and image tags cannot
-// be pushed: they are what Fairway commits when it acts, and a commit alone
-// would say what is not so.
+// parsed and rendered before the branch moves, and weights have to make sense
+// at this moment.
 func (k *Keeper) CheckPush(ctx context.Context, p git.Push) error {
 	if p.Branch == mainBranch {
 		return k.checkMain(ctx, p)
@@ -72,6 +81,19 @@ func (k *Keeper) checkMain(ctx context.Context, p git.Push) error {
 func (k *Keeper) checkStages(ctx context.Context, was Info, y fairway.Shipyard) error {
 	var ps []fairway.Problem
 	kept := false
+	for _, old := range was.Shipyard.Stages {
+		if _, _, ok := y.Stage(old.Name); ok {
+			continue
+		}
+		services, err := k.servicesOf(ctx, was.Name, old.Name)
+		if err != nil {
+			return err
+		}
+		if len(services) > 0 {
+			ps = append(ps, fairway.Problem{File: shipyardFile, Field: "stages", Message: fmt.Sprintf("lacks stage %s, which has services (%s): what runs there would be nobody's", old.Name, joined(services)),
+				Remedy: "keep the stage; a stage is renamed by adding one under the new name, and goes with its project"})
+		}
+	}
 	for i, now := range y.Stages {
 		old, _, ok := was.Shipyard.Stage(now.Name)
 		if !ok {
@@ -138,6 +160,9 @@ func (k *Keeper) checkStage(ctx context.Context, p git.Push, stage fairway.Stage
 		if err := refuseByHand(c, stage.Name); err != nil {
 			return err
 		}
+		if err := k.checkWeights(ctx, p, stage, c, after); err != nil {
+			return err
+		}
 	}
 	for _, s := range chart.Services(after) {
 		if err := k.checkService(ctx, p, stage, s, after); err != nil {
@@ -151,8 +176,6 @@ func refuseByHand(c chart.ServiceChange, stage fairway.StageName) error {
 	switch {
 	case c.Added || c.Removed:
 		return fairway.Errorf(fairway.KindInvalid, "service %s was added or removed by hand; use: fairway onboard service", c.Service)
-	case c.Weights != nil:
-		return fairway.Errorf(fairway.KindInvalid, "the weights of %s in stage %s were changed to %s by hand; they are changed by deliveries only", c.Service, stage, c.Weights)
 	case len(c.Images) > 0:
 		return fairway.Errorf(fairway.KindInvalid, "the image of %s in stage %s was changed by hand; start a delivery with: fairway send event new-artifact --service %s --stage %s --image IMAGE --tag TAG", c.Service, stage, c.Service, stage)
 	}
@@ -177,59 +200,4 @@ func (k *Keeper) checkService(ctx context.Context, p git.Push, stage fairway.Sta
 		return fmt.Errorf("service %s: %w", s, err)
 	}
 	return nil
-}
-
-// AfterPush gives a stage that a push added to the shipyard its branch: from
-// the stage before it, or for the first ones from the next that has one. The
-// push is stored by then, so that the client's going away does not matter.
-func (k *Keeper) AfterPush(ctx context.Context, p git.Push) {
-	if p.Branch == mainBranch {
-		k.completeBranches(context.WithoutCancel(ctx), p.Project)
-	}
-}
-
-// Complete gives every stage its branch; it is called at start, for pushes
-// after which the process ended too early.
-func (k *Keeper) Complete(ctx context.Context) error {
-	names, err := k.Git.Projects(ctx)
-	if err != nil {
-		return err
-	}
-	for _, n := range names {
-		k.completeBranches(ctx, n)
-	}
-	return nil
-}
-
-func (k *Keeper) completeBranches(ctx context.Context, p fairway.ProjectName) {
-	y, _, err := k.shipyardOf(ctx, p)
-	if err != nil {
-		k.Logger.Error("the shipyard cannot be read", "project", p, "error", err)
-		return
-	}
-	have, err := k.Git.Branches(ctx, p)
-	if err != nil {
-		k.Logger.Error("the branches cannot be read", "project", p, "error", err)
-		return
-	}
-	from := ""
-	for _, s := range y.Stages {
-		if _, ok := have[string(s.Name)]; ok {
-			from = string(s.Name)
-			break
-		}
-	}
-	if from == "" {
-		k.Logger.Error("no stage of the shipyard has a branch from which the others could get theirs", "project", p)
-		return
-	}
-	for _, s := range y.Stages {
-		if _, ok := have[string(s.Name)]; !ok {
-			if _, err := k.Git.CreateBranch(ctx, p, from, string(s.Name)); err != nil {
-				k.Logger.Error("the new stage gets no branch", "project", p, "stage", s.Name, "error", err)
-				return
-			}
-		}
-		from = string(s.Name)
-	}
 }

@@ -26,11 +26,12 @@ func served(t *testing.T) (*project.Keeper, *git.Store, string) {
 	store, err := git.Open(t.TempDir(), git.Options{
 		Logger: quiet, NoSync: true,
 		CheckPush: func(ctx context.Context, p git.Push) error { return k.CheckPush(ctx, p) },
-		AfterPush: func(ctx context.Context, p git.Push) {
+		AfterPush: func(ctx context.Context, p git.Push) error {
 			gone, cancel := context.WithCancel(ctx)
 			cancel() // the client may be gone by now
-			k.AfterPush(gone, p)
+			return k.AfterPush(gone, p)
 		},
+		Deciding: func(p fairway.ProjectName, branches []string) func() { return k.Deciding(p, branches) },
 	})
 	if err != nil {
 		t.Fatal(err)

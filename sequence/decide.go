@@ -35,6 +35,8 @@ func Decide(s *State, in Input, now time.Time) Decision {
 		d.onboard(*in.Onboard)
 	case in.Command != nil:
 		d.command(*in.Command)
+	case in.Pushed != nil:
+		d.pushed(*in.Pushed)
 	case in.Foreign != nil:
 		d.say("", "an event of type %s from %s was stored; it starts nothing", in.Foreign.Type, in.Foreign.Source)
 		e := *in.Foreign

@@ -18,6 +18,7 @@ type Input struct {
 	Artifact *Artifact `json:"artifact,omitempty"`
 	Onboard  *Onboard  `json:"onboard,omitempty"`
 	Command  *Command  `json:"command,omitempty"`
+	Pushed   *Pushed   `json:"pushed,omitempty"`
 	// Foreign is an event that decides nothing; it is stored and shown.
 	Foreign *fairway.Event `json:"foreign,omitempty"`
 	Result  *Result        `json:"result,omitempty"`
@@ -82,6 +83,8 @@ type Command struct {
 	Weights  fairway.Weights    `json:"weights,omitempty"` // SetRoute: the split to reach
 	Force    bool               `json:"force,omitempty"`   // SetRoute: also for a version that was turned away
 	To       string             `json:"to,omitempty"`      // Rollback: tag; empty means the previous version
+	Commit   string             `json:"commit,omitempty"`  // SetRoute: that says the weights, where they were pushed
+	Check    bool               `json:"check,omitempty"`   // SetRoute: only say whether it makes sense
 }
 
 // Result is what came of an effect.

@@ -204,6 +204,7 @@ func (d *decider) agree(x *Delivery, warned bool) {
 	}
 	x.Reason = d.say(x.ID, "%s waits for a person in stage %s: %s; run: fairway approve %s --reason WHY, or fairway reject %s --reason WHY", x.Artifact.Tag, p.Name, why, x.ID.Short(), x.ID.Short())
 	d.emit(x, fairway.TypeApprovalRequested, x.Reason, nil)
+	d.answerAsked(d.s.stage(p))
 	if newer := d.waitingBehind(x); newer != nil && p.Supersede == fairway.SupersedeAlways {
 		d.fail(x, fairway.StatusSuperseded, fmt.Sprintf("newer %s waits already, and the stage says supersede: always", newer.Artifact.Tag))
 	}

@@ -17,9 +17,10 @@ type State struct {
 	InSeq     uint64                       `json:"inSeq"`
 	Onboarded bool                         `json:"onboarded"`
 	Stages    map[fairway.StageName]*Stage `json:"stages,omitempty"`
-	Open      []*Delivery                  `json:"open,omitempty"`   // in order of acceptance
-	Recent    []Ended                      `json:"recent,omitempty"` // the last ended deliveries, oldest first
-	Pushed    []Push                       `json:"pushed,omitempty"` // the last pushed tags, oldest first
+	Open      []*Delivery                  `json:"open,omitempty"`    // in order of acceptance
+	Recent    []Ended                      `json:"recent,omitempty"`  // the last ended deliveries, oldest first
+	Pushed    []Push                       `json:"pushed,omitempty"`  // the last pushed tags, oldest first
+	Handled   []string                     `json:"handled,omitempty"` // the last pushes to git, as STAGE@COMMIT, oldest first
 	Pending   []Effect                     `json:"pending,omitempty"`
 	Deadlines []Deadline                   `json:"deadlines,omitempty"`
 	Accepted  uint64                       `json:"accepted"` // deliveries accepted so far; the next one's Order
@@ -36,6 +37,8 @@ type Stage struct {
 	// Route is the key of the effect by which a person changes the weights;
 	// while it is under way the stage takes no delivery.
 	Route string `json:"route,omitempty"`
+	// Asked are weights that were pushed while somebody else moved them.
+	Asked *Command `json:"asked,omitempty"`
 	// ByHand is set while the weights are a person's.
 	ByHand bool `json:"byHand,omitempty"`
 	// Stuck says why a version that was turned away has the traffic still.
@@ -120,6 +123,8 @@ type Effect struct {
 	TestRun  int               `json:"testRun,omitempty"` // evaluate: attempt of the test it judges
 	Actor    string            `json:"actor,omitempty"`   // route: who asked for it
 	Why      string            `json:"why,omitempty"`
+	// PutBack is set when git is to say again what is in force.
+	PutBack bool `json:"putBack,omitempty"`
 	// Tries counts how often it failed before, for what is tried until it works.
 	Tries int `json:"tries,omitempty"`
 }

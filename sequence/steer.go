@@ -1,6 +1,7 @@
 package sequence
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -105,13 +106,23 @@ func (d *decider) setRoute(c Command) {
 		d.refuse(c, why)
 		return
 	}
+	if c.Check {
+		d.say("", "weights %s may be set in stage %s", c.Weights, c.Stage)
+		return
+	}
+	id := d.route(st, c, c.Weights)
+	d.say(id, "%s asks for weights blue/green %s in stage %s: %s", orSomebody(c.Actor), c.Weights, c.Stage, c.Reason)
+}
+
+// route begins a change of the weights that a person has asked for.
+func (d *decider) route(st *Stage, c Command, w fairway.Weights) fairway.DeliveryID {
 	id := NewID(d.s.Project, d.s.Service, "route", string(c.Stage), fmt.Sprint(d.seq), d.now.String())
-	e := Effect{Delivery: id, Stage: c.Stage, Step: fairway.StepRoute, Attempt: 1, Plan: st.Plan, Weights: cloneWeights(c.Weights), Actor: c.Actor, Why: c.Reason}
+	e := Effect{Delivery: id, Stage: c.Stage, Step: fairway.StepRoute, Attempt: 1, Plan: st.Plan, Weights: cloneWeights(w), Actor: c.Actor, Why: c.Reason, Commit: c.Commit}
 	st.Route = e.Key()
 	d.s.Pending = append(d.s.Pending, e)
 	d.arm(e)
 	d.changed = true
-	d.say(id, "%s asks for weights blue/green %s in stage %s: %s", orSomebody(c.Actor), c.Weights, c.Stage, c.Reason)
+	return id
 }
 
 func (d *decider) whyNoRoute(st *Stage, c Command) string {
@@ -121,7 +132,7 @@ func (d *decider) whyNoRoute(st *Stage, c Command) string {
 	if err := c.Weights.Validate(); err != nil {
 		return err.Error()
 	}
-	if st.Route != "" {
+	if st.Route != "" || st.Asked != nil {
 		return fmt.Sprintf("the weights of stage %s are being changed at this moment; say it again", c.Stage)
 	}
 	if h := d.s.Find(st.Holder); h != nil && h.Step != fairway.StepApprove {
@@ -152,6 +163,11 @@ func (d *decider) stopping(o fairway.Occupant) bool {
 func (d *decider) routed(e Effect, r Result) {
 	st := d.s.stage(e.Plan)
 	st.Route = ""
+	if e.PutBack && r.OK {
+		d.say(e.Delivery, "%s", r.Reason)
+		d.admit(st)
+		return
+	}
 	typ := fairway.TypeRouteRefused
 	if r.OK {
 		typ = fairway.TypeRouteChanged
@@ -163,7 +179,7 @@ func (d *decider) routed(e Effect, r Result) {
 	reason := d.say(e.Delivery, "%s (%s: %s)", r.Reason, orSomebody(e.Actor), e.Why)
 	d.store(e.Delivery, typ, reason, fairway.EventData{
 		Project: d.s.Project, Service: d.s.Service, Stage: e.Stage, DeploymentStrategy: e.Plan.DeploymentStrategy,
-		Weights: e.Weights, Actor: e.Actor, Commit: r.Commit,
+		Weights: e.Weights, Actor: e.Actor, Commit: cmp.Or(e.Commit, r.Commit),
 	})
 	d.admit(st)
 }

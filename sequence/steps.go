@@ -257,6 +257,7 @@ func (d *decider) leave(x *Delivery) {
 
 // admit lets the next delivery into a stage that is free.
 func (d *decider) admit(st *Stage) {
+	d.answerAsked(st)
 	for st.Holder == "" && st.Route == "" && len(st.Queue) > 0 {
 		next := d.s.Find(st.Queue[0])
 		st.Queue = st.Queue[1:]
