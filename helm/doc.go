@@ -4,6 +4,10 @@
 //	files ─► the service's templates ─► Helm's engine ─► objects ─► manifests of the colour
 //	         and the helpers, no other                      └─────► what both colours share
 //
+// A service's own chart is rendered whole, once per colour, beside the
+// umbrella's traffic objects, and its objects are sorted afterwards: what runs
+// gets the colour, what stands once stays single (see colourise).
+//
 // Only the templates of the one service are rendered, so that a mistake in
 // another's does not hold it up. Nothing is installed here: Helm's action
 // package is not used.

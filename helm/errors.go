@@ -6,33 +6,38 @@ import (
 	"strings"
 
 	"github.com/fairwaycd/fairway"
-	"github.com/fairwaycd/fairway/chart"
 )
 
 // location finds CHART/templates/FILE:LINE:COLUMN in the engine's errors.
 var location = regexp.MustCompile(`([A-Za-z0-9._/-]*templates/[^\s:()]+):(\d+)(?::(\d+))?\)?:? ?`)
 
+// source is where a chart's templates come from.
+type source struct {
+	chart string // its name
+	dir   string // in the branch
+}
+
 // inBranch returns the path in the branch for the engine's name of a template.
-func inBranch(chartName, template string) string {
-	return chart.Dir + "/" + strings.TrimPrefix(template, chartName+"/")
+func (s source) inBranch(template string) string {
+	return s.dir + "/" + strings.TrimPrefix(template, s.chart+"/")
 }
 
 // templateError says where in the branch the engine's error arose: at the
 // innermost place, when one template calls another. cause, when not nil, is
 // why the rendering was stopped there.
-func templateError(chartName string, err, cause error) error {
+func templateError(src source, err, cause error) error {
 	text := err.Error()
 	p := fairway.Problem{Message: text, Remedy: "correct the template or the values that it reads"}
 	all := location.FindAllStringSubmatchIndex(text, -1)
 	if len(all) > 0 {
 		m := all[len(all)-1]
-		p.File = inBranch(chartName, text[m[2]:m[3]])
+		p.File = src.inBranch(text[m[2]:m[3]])
 		p.Line, _ = strconv.Atoi(text[m[4]:m[5]])                                      // digits, by the pattern
 		for i := len(all) - 1; i >= 0 && (p.Message == text || p.Message == ""); i-- { // a message may end in a location
 			p.Message = strings.TrimSpace(text[all[i][1]:])
 		}
 	}
-	p.Message = strings.NewReplacer(meterCall, "", chartName+"/templates/", chart.Dir+"/templates/").Replace(p.Message)
+	p.Message = strings.NewReplacer(meterCall, "", src.chart+"/templates/", src.dir+"/templates/").Replace(p.Message)
 	if cause == nil {
 		p.Message = "cannot be rendered: " + p.Message
 		return fairway.InvalidAll([]fairway.Problem{p})

@@ -24,6 +24,8 @@ type object struct {
 	label string // app
 	text  []byte
 	node  *yaml.Node
+	// changed says that the text is older than the node.
+	changed bool
 }
 
 // pods are the kinds that run pods.
@@ -34,17 +36,8 @@ var needs = []string{"ServiceAccount", "Secret", "ConfigMap", "PersistentVolumeC
 
 // pick sorts the rendered texts' objects out.
 func pick(texts map[string]string, r Release, chartName string, owners chart.Owners) (Rendered, error) {
-	var all []object
-	var ps []fairway.Problem
-	for _, file := range slices.Sorted(maps.Keys(texts)) {
-		if path.Base(file) == "NOTES.txt" {
-			continue
-		}
-		objects, err := split(file, texts[file], owners)
-		ps = append(ps, fairway.Problems(err)...)
-		all = append(all, objects...)
-	}
-	if err := fairway.InvalidAll(ps); err != nil {
+	all, err := splitAll(texts, owners)
+	if err != nil {
 		return Rendered{}, err
 	}
 	p := picker{Release: r, chart: chartName, owners: owners, references: map[string]bool{}}
@@ -57,6 +50,21 @@ func pick(texts map[string]string, r Release, chartName string, owners chart.Own
 	}
 	collectReferences(all[workload].node, p.references)
 	return p.sort(all), nil
+}
+
+// splitAll reads all documents, and reports all that cannot be read.
+func splitAll(texts map[string]string, owners chart.Owners) ([]object, error) {
+	var all []object
+	var ps []fairway.Problem
+	for _, file := range slices.Sorted(maps.Keys(texts)) {
+		if path.Base(file) == "NOTES.txt" {
+			continue
+		}
+		objects, err := split(file, texts[file], owners)
+		ps = append(ps, fairway.Problems(err)...)
+		all = append(all, objects...)
+	}
+	return all, fairway.InvalidAll(ps)
 }
 
 type picker struct {

@@ -71,7 +71,13 @@ type Rendered struct {
 	// Shared is what stands once for both colours, such as the Kubernetes
 	// Service and Istio's objects.
 	Shared [][]byte
-	// Objects lists both.
+	// Single is what a service's own chart has once for both colours: its
+	// Kubernetes Services, Ingresses, RBAC, custom resource definitions, and
+	// what they use. Shared holds only the traffic's objects then.
+	Single [][]byte
+	// Random says that the same files may render otherwise the next time.
+	Random bool
+	// Objects lists all of them.
 	Objects []Object
 }
 
@@ -108,11 +114,34 @@ func Render(ctx context.Context, files map[string][]byte, r Release) (Rendered, 
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fairway.Errorf(fairway.KindInvalid, "rendering took longer than %s; look for a loop that does not end", r.Timeout))
 	defer cancel()
-	texts, err := execute(ctx, c, values, r.MaxOutput)
+	texts, err := execute(ctx, source{chart: c.Name(), dir: chart.Dir}, c, values, r.MaxOutput)
 	if err != nil {
 		return Rendered{}, err
 	}
-	return pick(texts, r, c.Name(), owners)
+	out, err := r.sorted(ctx, files, texts, c.Name(), owners)
+	out.Random = isRandom(files, r.Service)
+	return out, err
+}
+
+// sorted picks the service's objects out of the umbrella's texts, or renders
+// the service's own chart beside them.
+func (r Release) sorted(ctx context.Context, files map[string][]byte, texts map[string]string, name string, owners chart.Owners) (Rendered, error) {
+	own, ok, err := chart.OwnChart(files, r.Service, r.Colour)
+	if err != nil {
+		return Rendered{}, err
+	}
+	if !ok {
+		return pick(texts, r, name, owners)
+	}
+	traffic, err := splitAll(texts, owners)
+	if err != nil {
+		return Rendered{}, err
+	}
+	all, err := renderOwn(ctx, files, own, r)
+	if err != nil {
+		return Rendered{}, err
+	}
+	return ownRendered(all, traffic)
 }
 
 // configured returns the files with the release's artifact in the values.
@@ -156,12 +185,30 @@ func load(files map[string][]byte, values []byte, r Release, owners chart.Owners
 	}
 	c, err := loader.LoadFiles(list)
 	if err != nil {
-		return nil, fairway.InvalidAll([]fairway.Problem{{File: chart.ChartFile, Message: "Helm cannot load the chart: " + err.Error(), Remedy: "correct the chart's files"}})
+		return nil, cannotLoad(chart.Dir, err)
 	}
-	if want := c.Metadata.KubeVersion; want != "" && !chartutil.IsCompatibleRange(want, r.KubeVersion) {
-		return nil, fairway.InvalidAll([]fairway.Problem{{File: chart.ChartFile, Field: "kubeVersion", Value: want, Message: "does not allow Kubernetes " + r.KubeVersion, Remedy: "widen the range, or deliver to a cluster of that version"}})
+	return c, compatible(c, chart.Dir, r.KubeVersion)
+}
+
+func cannotLoad(dir string, err error) error {
+	return fairway.InvalidAll([]fairway.Problem{{File: dir + "/Chart.yaml", Message: "Helm cannot load the chart: " + err.Error(), Remedy: "correct the chart's files"}})
+}
+
+func compatible(c *helmchart.Chart, dir, version string) error {
+	if want := c.Metadata.KubeVersion; want != "" && !chartutil.IsCompatibleRange(want, version) {
+		return fairway.InvalidAll([]fairway.Problem{{File: dir + "/Chart.yaml", Field: "kubeVersion", Value: want, Message: "does not allow Kubernetes " + version, Remedy: "widen the range, or deliver to a cluster of that version"}})
 	}
-	return c, nil
+	return nil
+}
+
+func (r Release) capabilities() (*chartutil.Capabilities, error) {
+	kube, err := chartutil.ParseKubeVersion(r.KubeVersion)
+	if err != nil {
+		return nil, fairway.Invalid("Kubernetes version", r.KubeVersion, "is not a version", "write it as v1.34.0")
+	}
+	caps := chartutil.DefaultCapabilities.Copy()
+	caps.KubeVersion = *kube
+	return caps, nil
 }
 
 // rendered reports whether the file has a say in this service and colour.
@@ -174,12 +221,10 @@ func rendered(file string, r Release, owners chart.Owners) bool {
 }
 
 func renderValues(c *helmchart.Chart, r Release) (chartutil.Values, error) {
-	kube, err := chartutil.ParseKubeVersion(r.KubeVersion)
+	caps, err := r.capabilities()
 	if err != nil {
-		return nil, fairway.Invalid("Kubernetes version", r.KubeVersion, "is not a version", "write it as v1.34.0")
+		return nil, err
 	}
-	caps := chartutil.DefaultCapabilities.Copy()
-	caps.KubeVersion = *kube
 	none := map[string]any{}
 	if err := chartutil.ProcessDependencies(c, none); err != nil {
 		return nil, fairway.InvalidAll([]fairway.Problem{{File: chart.ChartFile, Field: "dependencies", Message: "cannot be resolved: " + err.Error(), Remedy: "put the charts under " + chart.Dir + "/charts"}})
@@ -194,22 +239,22 @@ func renderValues(c *helmchart.Chart, r Release) (chartutil.Values, error) {
 
 // execute runs the engine and returns the texts by template, in the branch's
 // paths.
-func execute(ctx context.Context, c *helmchart.Chart, values chartutil.Values, most int) (map[string]string, error) {
+func execute(ctx context.Context, src source, c *helmchart.Chart, values chartutil.Values, most int) (map[string]string, error) {
 	m := &meter{ctx: ctx}
 	texts, err := engine.RenderWithClientProvider(c, values, m)
 	if m.err != nil {
-		return nil, templateError(c.Name(), fmt.Errorf("%w", err), m.err)
+		return nil, templateError(src, fmt.Errorf("%w", err), m.err)
 	}
 	if err != nil {
-		return nil, templateError(c.Name(), err, nil)
+		return nil, templateError(src, err, nil)
 	}
 	out := make(map[string]string, len(texts))
 	size := 0
 	for name, text := range texts {
 		if size += len(text); size > most {
-			return nil, fairway.InvalidAll([]fairway.Problem{{File: inBranch(c.Name(), name), Message: fmt.Sprintf("brings the rendered chart beyond %d bytes", most), Remedy: "look for a loop that writes too much"}})
+			return nil, fairway.InvalidAll([]fairway.Problem{{File: src.inBranch(name), Message: fmt.Sprintf("brings the rendered chart beyond %d bytes", most), Remedy: "look for a loop that writes too much"}})
 		}
-		out[inBranch(c.Name(), name)] = text
+		out[src.inBranch(name)] = text
 	}
 	return out, nil
 }
