@@ -65,6 +65,9 @@ type Query struct {
 	Raw     json.RawMessage // as written in the specification, placeholders replaced
 	Window  Window          // of the test; values are as of its end
 	Subject Subject
+	// Select tells a foreign Prometheus' pods of one colour apart, as the
+	// service's values say under metrics.select; empty where they do not.
+	Select string
 }
 
 // Answer is what a source says to a [Query].

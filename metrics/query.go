@@ -26,6 +26,9 @@ func (s *Server) Instant(ctx context.Context, query string, at time.Time) (sampl
 	if err := s.usable(); err != nil {
 		return nil, nil, fairway.Retryable(err)
 	}
+	if at.IsZero() {
+		at = time.Now()
+	}
 	q, err := s.engine.NewInstantQuery(ctx, s.db, nil, query, at)
 	if err != nil {
 		return nil, nil, fairway.Invalid("query", query, "cannot be evaluated: "+err.Error(), "correct the PromQL query")

@@ -5,161 +5,98 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/outbound"
 )
 
 // HTTPOptions configure [NewHTTP].
 type HTTPOptions struct {
-	// URL is the API's base, e.g. http://prometheus-service.monitoring:8080 or
-	// https://metrics.example.com/prometheus. Required.
+	// Connection says where the API is and with which credentials it is asked.
+	// Its URL is the API's base, e.g. http://prometheus-service.monitoring:8080
+	// or https://metrics.example.com/prometheus.
+	Connection fairway.Connection
+	// URL is Connection's, for a server that asks for nothing else.
 	URL string
-	// Timeout bounds one attempt. Default 10 s.
-	Timeout time.Duration
-	// Retries is how often a query is asked again when the server is busy,
-	// broken or cannot be reached. Default 3; negative means never.
-	Retries int
-	// Backoff is the longest wait before the first retry; it doubles with
-	// each, and the wait is a random part of it. A Retry-After of the server
-	// is heeded up to ten times Timeout. Default 250 ms.
-	Backoff time.Duration
-	// MaxBody bounds an answer in bytes. Default 4 MiB.
-	MaxBody int64
-	// Header is sent with every request, e.g. Authorization.
-	Header http.Header
-	// Client sends the requests. Default: one with a transport of its own.
-	Client *http.Client
+	// Limits bound time and memory of each query.
+	Limits outbound.Options
 }
 
-// HTTP asks any server that speaks Prometheus' HTTP API.
+// HTTP asks any server that speaks Prometheus' HTTP API: Prometheus, Thanos,
+// Mimir, Cortex, VictoriaMetrics.
 type HTTP struct {
-	options HTTPOptions
-	query   string // URL of the instant query
+	client  *outbound.Client
+	timeout time.Duration
 }
 
 var _ Querier = (*HTTP)(nil)
 
+// queryPath is the instant query's.
+const queryPath = "api/v1/query"
+
 // NewHTTP returns a querier for a Prometheus API. It does not contact the
-// server. A base that is no http or https URL is an error of
-// [fairway.KindInvalid].
+// server. A connection that cannot work is an error of [fairway.KindInvalid].
 func NewHTTP(o HTTPOptions) (*HTTP, error) {
-	u, err := url.Parse(o.URL)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, fairway.Invalid("prometheus", o.URL, "is not an http or https URL", "write the API's base, e.g. http://prometheus:9090")
+	if o.URL != "" {
+		o.Connection.URL = o.URL
 	}
-	if o.Timeout <= 0 {
-		o.Timeout = 10 * time.Second
+	o.Connection.Kind = fairway.KindPrometheus
+	client, err := outbound.New(o.Connection, o.Limits)
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case o.Retries == 0:
-		o.Retries = 3
-	case o.Retries < 0:
-		o.Retries = 0
+	h := &HTTP{client: client, timeout: o.Limits.Timeout}
+	if h.timeout <= 0 {
+		h.timeout = 10 * time.Second
 	}
-	if o.Backoff <= 0 {
-		o.Backoff = 250 * time.Millisecond
-	}
-	if o.MaxBody <= 0 {
-		o.MaxBody = 4 << 20
-	}
-	if o.Client == nil {
-		o.Client = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
-	}
-	return &HTTP{options: o, query: u.JoinPath("api/v1/query").String()}, nil
+	return h, nil
 }
+
+// Close gives idle connections back.
+func (h *HTTP) Close() { h.client.Close() }
 
 // Instant implements [Querier]. A server that is down, busy or slow is asked
 // again a few times, and then the error is retryable and of
 // [fairway.KindUnavailable].
 func (h *HTTP) Instant(ctx context.Context, query string, at time.Time) ([]fairway.Sample, []string, error) {
-	backoff := h.options.Backoff
-	for attempt := 0; ; attempt++ {
-		samples, notes, err := h.attempt(ctx, query, at)
-		if err == nil || !fairway.IsRetryable(err) || attempt == h.options.Retries || ctx.Err() != nil {
-			return samples, notes, err
-		}
-		wait := time.Duration(rand.Int64N(int64(backoff)) + 1)
-		var b *busyError
-		if errors.As(err, &b) && b.after > wait {
-			wait = min(b.after, 10*h.options.Timeout)
-		}
-		backoff *= 2
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, nil, err
-		}
+	form := url.Values{"query": {query}, "timeout": {h.timeout.String()}}
+	if !at.IsZero() {
+		form.Set("time", seconds(at))
 	}
-}
-
-// busyError is an answer that says when to come back.
-type busyError struct {
-	text  string
-	after time.Duration
-}
-
-func (e *busyError) Error() string { return e.text }
-
-func (h *HTTP) attempt(ctx context.Context, query string, at time.Time) ([]fairway.Sample, []string, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.options.Timeout)
-	defer cancel()
-	form := url.Values{"query": {query}, "time": {seconds(at)}, "timeout": {h.options.Timeout.String()}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, h.query, strings.NewReader(form.Encode()))
-	if err != nil {
-		return nil, nil, fairway.Errorf(fairway.KindInternal, "ask %s: %w", h.query, err)
+	answer, err := h.client.Do(ctx, outbound.Request{
+		Method: http.MethodPost, Path: queryPath, Body: []byte(form.Encode()), Type: "application/x-www-form-urlencoded",
+	})
+	switch {
+	case fairway.IsRetryable(err):
+		return nil, nil, fairway.Retryable(fairway.Errorf(fairway.KindUnavailable, "Prometheus did not answer the query %q: %w", query, err))
+	case err != nil:
+		return nil, nil, fairway.Errorf(fairway.KindOf(err), "Prometheus did not answer the query %q: %w", query, err)
+	case answer.Status/100 != 2:
+		return nil, nil, h.refusal(query, answer)
 	}
-	for k, v := range h.options.Header {
-		r.Header[k] = v
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	response, err := h.options.Client.Do(r)
-	if err != nil {
-		return nil, nil, h.unavailable(query, err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, h.options.MaxBody+1))
-	if err != nil {
-		return nil, nil, h.unavailable(query, err)
-	}
-	if int64(len(body)) > h.options.MaxBody {
-		return nil, nil, fairway.Invalid("query", query, fmt.Sprintf("is answered by more than %d bytes", h.options.MaxBody), "aggregate, so that the answer has fewer series")
-	}
-	if response.StatusCode/100 != 2 {
-		return nil, nil, h.refusal(query, response, body)
-	}
-	return decode(query, body)
-}
-
-func (h *HTTP) unavailable(query string, err error) error {
-	return fairway.Retryable(fairway.Errorf(fairway.KindUnavailable, "Prometheus did not answer the query %q; see that it runs and can be reached: %w", query, err))
+	return decode(query, answer.Body)
 }
 
 // refusal turns an answer with an error status into an error.
-func (h *HTTP) refusal(query string, response *http.Response, body []byte) error {
-	said := strings.TrimSpace(string(body[:min(len(body), 300)]))
+func (h *HTTP) refusal(query string, answer outbound.Answer) error {
+	said := answer.Said()
 	var e envelope
-	if json.Unmarshal(body, &e) == nil && e.Error != "" {
+	if json.Unmarshal(answer.Body, &e) == nil && e.Error != "" {
 		said = e.ErrorType + ": " + e.Error
 	}
-	code := response.StatusCode
-	text := fmt.Sprintf("%s answered the query %q with %s: %s", h.query, query, response.Status, said)
+	code := answer.Status
+	text := fmt.Sprintf("%s answered the query %q with %d %s: %s", h.client.URL(queryPath), query, code, http.StatusText(code), said)
 	switch {
-	case code == http.StatusTooManyRequests || code >= 500:
-		after, _ := strconv.Atoi(response.Header.Get("Retry-After"))
-		return fairway.Retryable(fairway.Errorf(fairway.KindUnavailable, "%w", &busyError{text: text, after: time.Duration(after) * time.Second}))
 	case code == http.StatusBadRequest || code == http.StatusUnprocessableEntity:
 		return fairway.Invalid("query", query, "was refused by Prometheus: "+said, "correct the query")
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return fairway.Errorf(fairway.KindUnauthorized, "%s; check the credentials for this Prometheus", text)
+		return fairway.Errorf(fairway.KindUnauthorized, "%s; check the credentials for this Prometheus: fairway configure monitoring prometheus", text)
+	case code/100 == 3:
+		return fairway.Errorf(fairway.KindRefused, "%s; it leads elsewhere, as to a login page: give the API's own address and credentials", text)
 	}
 	return fairway.Errorf(fairway.KindRefused, "%s; check that the URL is the base of a Prometheus API", text)
 }

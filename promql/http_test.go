@@ -6,19 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/fairwaycd/fairway"
-	"github.com/fairwaycd/fairway/internal/testenv"
+	"github.com/fairwaycd/fairway/internal/outbound"
 	"github.com/fairwaycd/fairway/metrics"
 	"github.com/fairwaycd/fairway/promql"
 )
@@ -43,7 +39,9 @@ func say(t testing.TB, code int, body string) *httptest.Server {
 
 func client(t testing.TB, o promql.HTTPOptions) *promql.HTTP {
 	t.Helper()
-	o.Backoff = time.Millisecond
+	if o.Limits.Backoff == 0 {
+		o.Limits.Backoff = time.Millisecond
+	}
 	h, err := promql.NewHTTP(o)
 	if err != nil {
 		t.Fatal(err)
@@ -75,11 +73,11 @@ func TestHTTPAnswers(t *testing.T) {
 		{name: "no credentials", code: 401, kind: fairway.KindUnauthorized, text: "credentials"},
 		{name: "a web page", code: 200, body: `<html>`, kind: fairway.KindRefused, text: "not that of a Prometheus API"},
 		{name: "nonsense value", code: 200, body: `{"status":"success","data":{"resultType":"scalar","result":[1]}}`, kind: fairway.KindRefused, text: "1 values"},
-		{name: "too long", code: 200, body: strings.Repeat(" ", 2000), kind: fairway.KindInvalid, text: "more than 1000 bytes"},
+		{name: "too long", code: 200, body: strings.Repeat(" ", 2000), kind: fairway.KindRefused, text: "more than 1000 bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := client(t, promql.HTTPOptions{URL: say(t, c.code, c.body).URL, MaxBody: 1000})
+			h := client(t, promql.HTTPOptions{URL: say(t, c.code, c.body).URL, Limits: outbound.Options{MaxBody: 1000}})
 			samples, notes, err := h.Instant(patience(t), "up", time.Now())
 			if c.kind != "" {
 				if fairway.KindOf(err) != c.kind || fairway.IsRetryable(err) || !strings.Contains(err.Error(), c.text) {
@@ -131,7 +129,7 @@ func TestHTTPRetries(t *testing.T) {
 				_, _ = w.Write([]byte(good))
 			}))
 			defer web.Close()
-			h := client(t, promql.HTTPOptions{URL: web.URL + "/base/", Retries: c.retries, Header: http.Header{"Authorization": {"Bearer x"}}})
+			h := client(t, promql.HTTPOptions{Connection: fairway.Connection{URL: web.URL + "/base/", Token: "x"}, Limits: outbound.Options{Retries: c.retries}})
 			samples, _, err := h.Instant(patience(t), "up", time.UnixMilli(1700000000123))
 			if (err == nil) != c.ok || asked.Load() != c.asked || (c.ok && samples[0].Value != 2) {
 				t.Errorf("%v, %v after %d requests", samples, err, asked.Load())
@@ -147,7 +145,7 @@ func TestHTTPDown(t *testing.T) {
 	t.Parallel()
 	web := say(t, 200, "")
 	web.Close()
-	_, _, err := client(t, promql.HTTPOptions{URL: web.URL, Retries: 1}).Instant(patience(t), "up", time.Now())
+	_, _, err := client(t, promql.HTTPOptions{URL: web.URL, Limits: outbound.Options{Retries: 1}}).Instant(patience(t), "up", time.Now())
 	if !fairway.IsRetryable(err) || fairway.KindOf(err) == fairway.KindInvalid || !strings.Contains(err.Error(), `"up"`) {
 		t.Errorf("got %v", err)
 	}
@@ -155,7 +153,7 @@ func TestHTTPDown(t *testing.T) {
 	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer slow.Close()
 	defer close(release)
-	_, _, err = client(t, promql.HTTPOptions{URL: slow.URL, Retries: -1, Timeout: 20 * time.Millisecond}).Instant(patience(t), "up", time.Now())
+	_, _, err = client(t, promql.HTTPOptions{URL: slow.URL, Limits: outbound.Options{Retries: -1, Timeout: 20 * time.Millisecond}}).Instant(patience(t), "up", time.Now())
 	if !fairway.IsRetryable(err) {
 		t.Errorf("a server that hangs: %v", err)
 	}
@@ -251,82 +249,4 @@ func TestHTTPAgainstEmbedded(t *testing.T) {
 	if err != nil || len(empty.Samples) != 0 || !strings.Contains(strings.Join(empty.Notes, "\n"), "no series answered") {
 		t.Errorf("got %+v, %v", empty, err)
 	}
-}
-
-// TestHTTPAgainstPrometheus asks a real Prometheus that knows nothing of
-// Fairway's labels, with pods told apart by their names.
-func TestHTTPAgainstPrometheus(t *testing.T) {
-	t.Parallel()
-	program := testenv.Need(t, "prometheus")
-	base := runPrometheus(t, program, strings.TrimPrefix(exporter(t).URL, "http://"))
-	h := client(t, promql.HTTPOptions{URL: base, Retries: 100})
-	start := time.Now()
-	window := fairway.Window{Start: start}
-	ctx := patience(t)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for { // until both ends of a difference have been scraped
-		window.End = time.Now()
-		got, _, err := h.Instant(ctx, `count_over_time(lat_sum{pod="carts-green-1"}[1m])`, window.End)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(got) == 1 && got[0].Value >= 3 {
-			break
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("prometheus scraped nothing: %v", got)
-		}
-	}
-	source := promql.NewSource(h, promql.SourceOptions{Select: func(fairway.Subject) string { return `pod=~"carts-{{colour}}-.*"` }})
-	got, err := source.Query(ctx, fairway.Query{Raw: text(t, mean), Window: window, Subject: green})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(got.Samples) != 1 || !got.Tied || math.Abs(got.Samples[0].Value-0.5) > 0.01 || !strings.Contains(got.Samples[0].Key, `"pod":"carts-green-1"`) {
-		t.Errorf("got %+v", got)
-	}
-	unselected := promql.NewSource(h, promql.SourceOptions{Foreign: true})
-	got, err = unselected.Query(ctx, fairway.Query{Raw: text(t, mean), Window: window, Subject: green})
-	if err != nil || len(got.Samples) != 2 || got.Tied || got.Resolved != mean {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	if _, _, err := h.Instant(ctx, `rate(`, window.End); fairway.KindOf(err) != fairway.KindInvalid {
-		t.Errorf("a broken query: %v", err)
-	}
-}
-
-// runPrometheus starts a Prometheus that scrapes the address as job carts.
-func runPrometheus(t testing.TB, program, scrape string) (base string) {
-	t.Helper()
-	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "prometheus.yml")
-	text := fmt.Sprintf("global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n- job_name: carts\n  static_configs: [{targets: ['%s']}]\n", scrape)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var log strings.Builder
-	c := exec.Command(program, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
-	c.Stdout, c.Stderr = &log, &log
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Signal(os.Interrupt)
-		_ = c.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	return "http://" + address
 }

@@ -11,7 +11,8 @@ import (
 
 // Querier evaluates PromQL. Implementations are safe for concurrent use.
 type Querier interface {
-	// Instant evaluates the query as of at, which counts in milliseconds. A
+	// Instant evaluates the query as of at, which counts in milliseconds; the
+	// zero time means now, by the server's clock. A
 	// vector gives a sample for each series, whose key is its labels as JSON
 	// text, in the order of the answer; a scalar gives one with the key {}.
 	// Any other type is an error of [fairway.KindInvalid]. Notes are the
@@ -22,11 +23,16 @@ type Querier interface {
 
 // SourceOptions say what the Prometheus behind a [Source] knows.
 type SourceOptions struct {
-	// Foreign says that its series have no labels version and fairway_run.
+	// Foreign says that somebody else configured what it scrapes and when: its
+	// series have no labels version and fairway_run, and its next scrape has to
+	// be waited for.
 	Foreign bool
-	// Select returns the matchers that tell the pods of the subject's colour
-	// apart (see [PinOptions]), or nothing. Nil returns nothing always.
-	Select func(fairway.Subject) string
+	// Settle is how long a foreign Prometheus is given to scrape once more
+	// after the test's end. Default 90 s, which is more than its usual interval
+	// of one minute.
+	Settle time.Duration
+	// Poll is the time between two looks for that scrape. Default 1 s.
+	Poll time.Duration
 }
 
 // Source is the metric source "Prometheus" of specifications.
@@ -38,15 +44,25 @@ type Source struct {
 var _ fairway.MetricSource = (*Source)(nil)
 
 // NewSource returns a source that asks q.
-func NewSource(q Querier, o SourceOptions) *Source { return &Source{querier: q, options: o} }
+func NewSource(q Querier, o SourceOptions) *Source {
+	if o.Settle <= 0 {
+		o.Settle = 90 * time.Second
+	}
+	if o.Poll <= 0 {
+		o.Poll = time.Second
+	}
+	return &Source{querier: q, options: o}
+}
 
 // Name returns "Prometheus".
 func (s *Source) Name() string { return "Prometheus" }
 
 // Query pins the PromQL text in q.Raw (a JSON string, its placeholders
-// replaced) to the version under test and evaluates it as of q.Window.End. The
-// caller has waited for a scrape that is newer than the test's end, and the
-// window ends at that scrape. An answer without samples says so in its notes.
+// replaced) to the version under test and evaluates it as of q.Window.End. Of
+// the Prometheus inside, the caller has waited for a scrape that is newer than
+// the test's end, and the window ends at that scrape; of a foreign one, Query
+// waits itself and moves the window's end to that scrape. An answer without
+// samples says so in its notes.
 func (s *Source) Query(ctx context.Context, q fairway.Query) (fairway.Answer, error) {
 	var text string
 	if err := json.Unmarshal(q.Raw, &text); err != nil {
@@ -56,15 +72,28 @@ func (s *Source) Query(ctx context.Context, q fairway.Query) (fairway.Answer, er
 		return fairway.Answer{}, fairway.Errorf(fairway.KindInternal, "the query %q was asked without the end of the test's window", text)
 	}
 	o := PinOptions{Window: q.Window, Foreign: s.options.Foreign}
-	if s.options.Select != nil {
-		o.Select = s.options.Select(q.Subject)
+	if o.Foreign {
+		o.Select = q.Select
 	}
 	pinned, err := Pin(text, q.Subject, o)
 	if err != nil {
 		return fairway.Answer{}, err
 	}
-	answer := fairway.Answer{Resolved: pinned.Query, Tied: pinned.Tied, Notes: pinned.Notes}
-	samples, notes, err := s.querier.Instant(ctx, pinned.Query, q.Window.End)
+	var notes []string
+	if o.Foreign {
+		end, note, err := s.settle(ctx, pinned.Query, q.Window.End)
+		if err != nil {
+			return fairway.Answer{Resolved: pinned.Query}, err
+		}
+		notes, o.Window.End = []string{note}, end
+		if pinned, err = Pin(text, q.Subject, o); err != nil {
+			return fairway.Answer{}, err
+		}
+	} else if q.Select != "" {
+		notes = []string{"metrics.select of the service's values was not used: the built-in Prometheus tells versions and test runs apart by itself"}
+	}
+	answer := fairway.Answer{Resolved: pinned.Query, Tied: pinned.Tied, Notes: append(pinned.Notes, notes...)}
+	samples, more, err := s.querier.Instant(ctx, pinned.Query, o.Window.End)
 	if err != nil {
 		return answer, err
 	}
@@ -72,9 +101,9 @@ func (s *Source) Query(ctx context.Context, q fairway.Query) (fairway.Answer, er
 		samples = shortKeys(samples)
 	}
 	answer.Samples = samples
-	answer.Notes = append(answer.Notes, notes...)
+	answer.Notes = append(answer.Notes, more...)
 	if len(samples) == 0 {
-		answer.Notes = append(answer.Notes, "no series answered the query as of "+q.Window.End.UTC().Format(time.RFC3339Nano))
+		answer.Notes = append(answer.Notes, "no series answered the query as of "+o.Window.End.UTC().Format(time.RFC3339Nano))
 	}
 	return answer, nil
 }
