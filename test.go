@@ -22,6 +22,7 @@ type Check struct {
 	Errors   int             `json:"errors"`
 	Window   Window          `json:"window"`
 	Latency  *LatencySummary `json:"latency,omitempty"`
+	Log      string          `json:"log,omitempty"` // the last of what a test program printed
 }
 
 // LatencySummary is a distribution of response times in seconds.

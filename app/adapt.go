@@ -18,7 +18,7 @@ type tester struct{ runner *testrun.Runner }
 func (t tester) Test(ctx context.Context, r controller.TestRequest) (fairway.TestReport, error) {
 	return t.runner.Run(ctx, testrun.Request{
 		Strategy: r.Strategy, Host: r.Subject.Place.Host(domain), HealthPath: r.HealthPath,
-		Files: r.Files, RunID: r.Subject.RunID(),
+		Files: r.Files, Subject: r.Subject, RunID: r.Subject.RunID(),
 		Progress: func(p testrun.Progress) { r.Progress(progressText(p)) },
 	})
 }

@@ -202,7 +202,12 @@ func (a *App) openTraffic(context.Context) (err error) {
 }
 
 func (a *App) openControl(context.Context) error {
-	runner := testrun.New(testrun.Options{GatewayAddr: a.GatewayAddress(), Logger: a.o.Logger.With("component", "testrun")})
+	runner, err := testrun.New(testrun.Options{
+		GatewayAddr: a.GatewayAddress(), Dir: a.dir.Path("tests"), Env: a.run.Environ(), Logger: a.o.Logger.With("component", "testrun"),
+	})
+	if err != nil {
+		return err
+	}
 	judge := gate.New([]fairway.MetricSource{promql.NewSource(a.metrics, promql.SourceOptions{})},
 		gate.Options{Logger: a.o.Logger.With("component", "gate")})
 	a.control = controller.New(controller.Options{

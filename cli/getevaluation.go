@@ -144,6 +144,21 @@ func (c *cli) writeReport(w io.Writer, r fairway.TestReport) {
 		t.add(k.Name, outcome, users, fmt.Sprint(k.Requests), fmt.Sprint(k.Errors), mean, p95, most, oneLine(k.Reason))
 	}
 	t.write(w, "no checks")
+	for _, k := range r.Checks {
+		if k.Log != "" {
+			fmt.Fprintf(w, "\nWhat the program of the %s test printed last:\n%s\n", k.Name, strings.TrimRight(clean(k.Log), "\n"))
+		}
+	}
+}
+
+// clean takes out what would steer a terminal.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && (r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0) {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 // seconds prints a response time, which short would cut too much of.

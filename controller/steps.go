@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fairwaycd/fairway"
@@ -149,7 +150,11 @@ func (w work) reported(ctx context.Context, report fairway.TestReport) (sequence
 		return sequence.Result{}, err
 	}
 	w.c.Failpoint("test.after-report")
-	detail, err := json.Marshal(map[string]any{"report": name, "checks": report.Checks, "notes": report.Notes})
+	checks := slices.Clone(report.Checks)
+	for i := range checks {
+		checks[i].Log = "" // stays in the report, for records are small
+	}
+	detail, err := json.Marshal(map[string]any{"report": name, "checks": checks, "notes": report.Notes})
 	if err != nil {
 		return sequence.Result{}, fmt.Errorf("encode the test report: %w", err)
 	}

@@ -102,7 +102,11 @@ func TestTheWalkThroughsVersions(t *testing.T) {
 			if body, err := io.ReadAll(resp.Body); string(body) != "Version = "+version || err != nil {
 				t.Errorf("%q, %v", body, err)
 			}
-			report, err := testrun.New(testrun.Options{}).Run(t.Context(), testrun.Request{
+			runner, err := testrun.New(testrun.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			report, err := runner.Run(t.Context(), testrun.Request{
 				Strategy: fairway.FunctionalTests, Host: "carts.dev.localhost", Address: address, Files: testFiles(t, dir), RunID: "d/dev/1",
 			})
 			if err != nil || !report.Passed || report.Checks[1].Latency.Max < delay.Seconds() {

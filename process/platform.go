@@ -67,6 +67,13 @@ func New(o Options) (*Platform, error) {
 		instances: map[string]*instance{}, subs: map[int]func(fairway.Instance){}}, nil
 }
 
+// Environ is the environment for other programs that Fairway starts, such as
+// tests: what a login gives, [Options.Env], and the identity of the data
+// directory, so that the next [Platform.Start] ends those that a crash left.
+func (p *Platform) Environ() []string {
+	return append(append(ownEnvironment(), p.o.Env...), identityVar+"="+p.identity)
+}
+
 // Shutdown ends every process, each with its grace period and all with
 // SIGKILL when ctx ends, and waits for all goroutines. The records stay: the
 // next Start runs the instances again under their ids.

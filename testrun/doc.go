@@ -16,5 +16,7 @@
 //	user 3           ─ req ─ think ─ …
 //
 // Both are described by YAML files of the service: see [ParseFunctional] and
-// [ParsePerformance].
+// [ParsePerformance]. Instead of requests they may name a program, a command
+// or a JMeter script, which is told by its environment or properties what to
+// test, and judged by its exit code and what it leaves in a file.
 package testrun

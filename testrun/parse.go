@@ -47,8 +47,8 @@ func ParseFunctional(file string, data []byte) (Functional, error) {
 	r := &reader{file: file}
 	var f Functional
 	if root := r.document(data); root != nil {
-		have := r.mapping(root, "", []key{{"requests", r.calls(&f.Requests)}})
-		r.needs(root, "", have, "requests")
+		have := r.mapping(root, "", append([]key{{"requests", r.calls(&f.Requests)}}, r.program(&f.Program)...))
+		r.oneWay(root, have, &f.Program)
 	}
 	if err := r.err(); err != nil {
 		return Functional{}, err
@@ -66,6 +66,12 @@ func ParseFunctional(file string, data []byte) (Functional, error) {
 //	requests: […]        # as in functional.yaml
 //	limits: {errors: 1%, mean: 1s, p50: 1s, p90: 1s, p95: 2s, p99: 3s, max: 5s}
 //
+// Instead of requests, a program may do the work:
+//
+//	jmeter: jmeter/carts_load.jmx   # with users, iterations and think as above
+//	command: [k6, run, tests/load.js]
+//	timeout: 30m                    # default 30m
+//
 // Of the limits only errors has a default, 1%. An answer that is not as
 // expected counts as an error. Strictness and errors are those of
 // [ParseFunctional].
@@ -76,7 +82,7 @@ func ParsePerformance(file string, data []byte) (Performance, error) {
 	if root == nil {
 		return Performance{}, r.err()
 	}
-	have := r.mapping(root, "", []key{
+	have := r.mapping(root, "", append([]key{
 		{"users", r.integer(&p.Users, 1, maxUsers)},
 		{"iterations", r.integer(&p.Iterations, 1, maxIterations)},
 		{"duration", r.duration(&p.Duration, 100*time.Millisecond, maxDuration)},
@@ -84,8 +90,15 @@ func ParsePerformance(file string, data []byte) (Performance, error) {
 		{"rampUp", r.duration(&p.RampUp, 0, time.Hour)},
 		{"requests", r.calls(&p.Requests)},
 		{"limits", r.limits(&p.Limits)},
-	})
-	r.needs(root, "", have, "requests")
+	}, r.program(&p.Program)...))
+	r.oneWay(root, have, &p.Program)
+	if p.any() {
+		r.programLoad(root, have, &p)
+		if err := r.err(); err != nil {
+			return Performance{}, err
+		}
+		return p, nil
+	}
 	switch {
 	case have["iterations"] && have["duration"]:
 		r.wrong(child(root, "duration"), "duration", "is given beside iterations", "keep one of the two: either decides when the test ends")

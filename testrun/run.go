@@ -20,6 +20,7 @@ const (
 // run is one run of a plan.
 type run struct {
 	plan     plan
+	runner   *Runner
 	session  *session
 	reporter *reporter
 	request  Request
@@ -29,6 +30,14 @@ type run struct {
 func (n *run) all(ctx context.Context) (fairway.TestReport, error) {
 	report := fairway.TestReport{Strategy: n.request.Strategy, Notes: n.plan.notes, Passed: true}
 	checks := []func(context.Context) (fairway.Check, error){n.health}
+	for _, p := range n.plan.programs {
+		checks = append(checks, func(ctx context.Context) (fairway.Check, error) {
+			if p.load.JMeter != "" {
+				return n.jmeter(ctx, p.check, p.load)
+			}
+			return n.command(ctx, p.check, p.load)
+		})
+	}
 	if n.plan.functional != nil {
 		checks = append(checks, n.functional)
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,26 +21,43 @@ type Options struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// GatewayAddr is dialled by requests without an address of their own.
 	GatewayAddr string
-	Logger      *slog.Logger // default: none
+	// Dir is where programs that test get their directories. What lies there
+	// from an earlier process is removed. Default: the system's.
+	Dir string
+	// Env is the environment of programs that test, besides the facts about
+	// the version.
+	Env    []string
+	Logger *slog.Logger // default: none
 }
 
 // Runner runs tests. It is safe for concurrent use and has nothing to close.
 type Runner struct {
 	dial    dialFunc
 	gateway string
+	dir     string
+	env     []string
 	log     *slog.Logger
 }
 
-// New returns a runner.
-func New(o Options) *Runner {
-	r := &Runner{dial: o.Dial, gateway: o.GatewayAddr, log: o.Logger}
+// New returns a runner. It fails when Dir cannot be made.
+func New(o Options) (*Runner, error) {
+	r := &Runner{dial: o.Dial, gateway: o.GatewayAddr, dir: o.Dir, env: slices.Clip(o.Env), log: o.Logger}
 	if r.dial == nil {
 		r.dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	return r
+	if r.dir == "" {
+		return r, nil
+	}
+	if err := os.RemoveAll(r.dir); err != nil {
+		return nil, fmt.Errorf("remove what earlier tests left: %w", err)
+	}
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of tests: %w", err)
+	}
+	return r, nil
 }
 
 // Request says what to test, and how.
@@ -47,7 +66,8 @@ type Request struct {
 	Host       string            // of the colour under test, sent as Host
 	Address    string            // HOST:PORT dialled; default: the runner's gateway
 	HealthPath string            // default [DefaultHealthPath]
-	Files      map[string][]byte // of the service, by path; those it needs are [FunctionalFile] and [PerformanceFile]
+	Files      map[string][]byte // of the service, by path: tests/… and jmeter/…
+	Subject    fairway.Subject   // what programs are told about the version
 	RunID      string            // sent as [RunHeader]
 	Progress   func(Progress)    // optional; at most 4 times a second, never twice at once
 }
@@ -78,7 +98,7 @@ func (r *Runner) Run(ctx context.Context, q Request) (fairway.TestReport, error)
 	}
 	s := newSession(r.dial, q, p.users())
 	defer s.close()
-	n := &run{plan: p, session: s, reporter: &reporter{f: q.Progress}, request: q}
+	n := &run{plan: p, runner: r, session: s, reporter: &reporter{f: q.Progress}, request: q}
 	report, err := n.all(ctx)
 	if err != nil {
 		return fairway.TestReport{}, err
@@ -92,7 +112,14 @@ type plan struct {
 	health      Call
 	functional  *Functional
 	performance *Performance
+	programs    []programCheck
 	notes       []string
+}
+
+// programCheck is a check that a program performs.
+type programCheck struct {
+	check string
+	load  Performance
 }
 
 func newPlan(q Request) (plan, error) {
@@ -130,18 +157,75 @@ func (p *plan) read(q Request) error {
 		return fairway.Invalid("test_strategy", string(q.Strategy), "is not a value of this key", "use functional or performance")
 	}
 	data, ok := q.Files[file]
+	if !ok && p.readJMeter(q) {
+		return nil
+	}
 	if !ok {
 		p.notes = append(p.notes, fmt.Sprintf("the service has no %s: only its health path %s was asked; add the file with: fairway add resource", file, q.HealthPath))
 		return nil
 	}
 	if q.Strategy == fairway.FunctionalTests {
 		f, err := ParseFunctional(file, data)
-		p.functional = &f
-		return err
+		if err != nil || !f.any() {
+			p.functional = &f
+			return err
+		}
+		return p.add(checkFunctional, file, Performance{Program: f.Program, Users: 1, Iterations: 1, Think: DefaultThink}, q)
 	}
 	f, err := ParsePerformance(file, data)
-	p.performance = &f
-	return err
+	if err != nil || !f.any() {
+		p.performance = &f
+		return err
+	}
+	return p.add(checkPerformance, file, f, q)
+}
+
+// add takes a program into the plan; its script has to be there.
+func (p *plan) add(check, file string, load Performance, q Request) error {
+	if _, ok := q.Files[load.JMeter]; load.JMeter != "" && !ok {
+		return fairway.InvalidAll([]fairway.Problem{{File: file, Field: "jmeter", Value: load.JMeter, Message: "is not among the service's files", Remedy: "add it with: fairway add resource, or name one that is there"}})
+	}
+	if load.JMeter != "" && check != checkHealth {
+		p.addHealth(q)
+	}
+	p.programs = append(p.programs, programCheck{check, load})
+	return nil
+}
+
+// addHealth lets JMeter make the health check too, if the service brings the
+// script for it.
+func (p *plan) addHealth(q Request) {
+	if _, ok := q.Files[jmeterHealth]; ok {
+		p.programs = append(p.programs, programCheck{checkHealth + " by JMeter", once(jmeterHealth)})
+	}
+}
+
+// once is a script run once by one user, of which nothing may fail.
+func once(script string) Performance {
+	return Performance{Program: Program{JMeter: script, Timeout: DefaultProgramTimeout}, Users: 1, Iterations: 1, Think: DefaultThink}
+}
+
+// readJMeter plans the scripts of a service that has no test file. It returns
+// false when there is none to run.
+func (p *plan) readJMeter(q Request) bool {
+	script := fmt.Sprintf(jmeterLoad, q.Subject.Place.Service)
+	_, load := q.Files[script]
+	_, health := q.Files[jmeterHealth]
+	if !load && !health {
+		return false
+	}
+	p.addHealth(q)
+	switch {
+	case !load:
+		p.notes = append(p.notes, fmt.Sprintf("the service has no %s: only its health was asked", script))
+	case q.Strategy == fairway.FunctionalTests:
+		p.programs = append(p.programs, programCheck{checkFunctional, once(script)})
+	default:
+		all := once(script)
+		all.Users, all.Iterations, all.Limits.Errors = DefaultUsers, DefaultIterations, DefaultErrors
+		p.programs = append(p.programs, programCheck{checkPerformance, all})
+	}
+	return true
 }
 
 func (p plan) users() int {

@@ -76,7 +76,7 @@ func (s *service) request(strategy fairway.TestStrategy, file, text string) Requ
 
 func mustRun(t *testing.T, q Request) fairway.TestReport {
 	t.Helper()
-	report, err := New(Options{}).Run(t.Context(), q)
+	report, err := newRunner(t, Options{}).Run(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,7 +308,7 @@ func TestInterruptedTestsAreErrors(t *testing.T) {
 			cancel(gone)
 		}()
 		q := Request{Strategy: strategy.name, Host: host, Address: server.Listener.Addr().String(), Files: map[string][]byte{strategy.file: []byte(strategy.text)}}
-		_, err := New(Options{}).Run(ctx, q)
+		_, err := newRunner(t, Options{}).Run(ctx, q)
 		if !errors.Is(err, gone) || !strings.Contains(err.Error(), "is to be run again whole") || fairway.KindOf(err) != fairway.KindUnavailable {
 			t.Errorf("%s: %v", strategy.name, err)
 		}
@@ -324,7 +324,7 @@ func TestAGatewayThatIsDownSaysNothingAboutTheVersion(t *testing.T) {
 	}
 	address := l.Addr().String()
 	l.Close()
-	_, err = New(Options{GatewayAddr: address}).Run(t.Context(), Request{Host: host})
+	_, err = newRunner(t, Options{GatewayAddr: address}).Run(t.Context(), Request{Host: host})
 	if !fairway.IsRetryable(err) || fairway.KindOf(errors.Unwrap(err)) != fairway.KindUnavailable || !strings.Contains(err.Error(), "the gateway at "+address) {
 		t.Errorf("%v", err)
 	}
@@ -347,7 +347,7 @@ func TestBadRequestsSendNothing(t *testing.T) {
 	} {
 		q := s.request(fairway.FunctionalTests, "", "")
 		change(&q)
-		_, err := New(Options{}).Run(t.Context(), q)
+		_, err := newRunner(t, Options{}).Run(t.Context(), q)
 		if err == nil || fairway.KindOf(err) != fairway.KindInvalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nwant %s", err, want)
 		}
@@ -378,7 +378,7 @@ func TestConnectionsAreKept(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	var dialled atomic.Int64
-	r := New(Options{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+	r := newRunner(t, Options{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 		dialled.Add(1)
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}})

@@ -18,16 +18,32 @@ const (
 	DefaultThink      = 250 * time.Millisecond
 	DefaultRampUp     = time.Second
 	DefaultErrors     = 0.01
+	// DefaultProgramTimeout is how long a test program may run; the step of a
+	// delivery has an hour.
+	DefaultProgramTimeout = 30 * time.Minute
+	maxProgramTimeout     = 55 * time.Minute
 )
 
 // Functional is the content of tests/functional.yaml: requests that are sent
-// once each, in order.
+// once each, in order, or a program that does the testing.
 type Functional struct {
 	Requests []Call
+	Program
 }
+
+// Program is a test that another program performs. At most one of its two
+// ways is set.
+type Program struct {
+	Command []string      // program and arguments, run among the service's files
+	JMeter  string        // path of a JMeter script, e.g. jmeter/carts_load.jmx
+	Timeout time.Duration // after which the program is ended
+}
+
+func (p Program) any() bool { return p.JMeter != "" || len(p.Command) > 0 }
 
 // Performance is the content of tests/performance.yaml.
 type Performance struct {
+	Program
 	Users int // who send requests at the same time, 1 to 1000
 	// Iterations is how often each user sends the whole list; 0 when
 	// Duration says how long they do.

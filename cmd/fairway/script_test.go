@@ -33,6 +33,13 @@ func TestGitStories(t *testing.T) {
 	play(t, "git/*.txtar")
 }
 
+// TestJMeterStories plays those that need JMeter.
+func TestJMeterStories(t *testing.T) {
+	t.Parallel()
+	testenv.Need(t, "jmeter")
+	play(t, "jmeter/*.txtar")
+}
+
 func play(t *testing.T, pattern string) {
 	files, err := filepath.Glob(filepath.Join("testdata", "script", pattern))
 	must(t, err)
