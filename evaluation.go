@@ -73,6 +73,7 @@ type Query struct {
 // Answer is what a source says to a [Query].
 type Answer struct {
 	Samples  []Sample
+	Course   []Sample // the same query over the window, where the source can say; not judged
 	Resolved string   // the query as it was sent
 	Tied     bool     // every sample belongs to the version under test
 	Notes    []string // sentences for people, e.g. why it is not tied
@@ -97,19 +98,22 @@ type Violation struct {
 
 // IndicatorResult is one indicator's part of an evaluation.
 type IndicatorResult struct {
-	ID          string             `json:"id"`
-	Score       float64            `json:"score"`
-	MaxScore    float64            `json:"maxScore"`
-	Violations  []Violation        `json:"violations"`
-	Source      string             `json:"source,omitempty"`
-	Written     string             `json:"written,omitempty"` // the query as in the specification
-	Query       string             `json:"query,omitempty"`   // the query as it was sent
-	Limits      map[string]float64 `json:"limits,omitempty"`
-	Samples     []Sample           `json:"samples,omitempty"`
-	Explanation string             `json:"explanation"` // a sentence that says why
-	Tied        bool               `json:"tied"`
-	Notes       []string           `json:"notes,omitempty"`
-	Error       string             `json:"error,omitempty"`
+	ID         string             `json:"id"`
+	Score      float64            `json:"score"`
+	MaxScore   float64            `json:"maxScore"`
+	Violations []Violation        `json:"violations"`
+	Source     string             `json:"source,omitempty"`
+	Written    string             `json:"written,omitempty"` // the query as in the specification
+	Query      string             `json:"query,omitempty"`   // the query as it was sent
+	Limits     map[string]float64 `json:"limits,omitempty"`
+	Samples    []Sample           `json:"samples,omitempty"`
+	// Course is what the query answered in the course of the window, for
+	// people to look at. It is not judged.
+	Course      []Sample `json:"course,omitempty"`
+	Explanation string   `json:"explanation"` // a sentence that says why
+	Tied        bool     `json:"tied"`
+	Notes       []string `json:"notes,omitempty"`
+	Error       string   `json:"error,omitempty"`
 }
 
 // Objectives are the total scores from which a result passes or warns.

@@ -1,9 +1,11 @@
 package web
 
 import (
+	"html/template"
 	"net/http"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/report"
 )
 
 // samplesShown is how many samples of an indicator the page shows.
@@ -20,6 +22,7 @@ type indicator struct {
 	fairway.IndicatorResult
 	State string // ok, failed
 	More  int    // samples that are not shown
+	Plot  template.HTML
 }
 
 func (c *console) evaluation(w http.ResponseWriter, r *http.Request) error {
@@ -29,7 +32,7 @@ func (c *console) evaluation(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := evaluationPage{Evaluation: e, Took: span(e.Window.Duration())}
 	for _, res := range e.IndicatorResults {
-		i := indicator{IndicatorResult: res, State: "ok"}
+		i := indicator{IndicatorResult: res, State: "ok", Plot: report.Plot(res, e.Window, nil)}
 		if res.Error != "" || len(res.Violations) > 0 {
 			i.State = "failed"
 		}
