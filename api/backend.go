@@ -95,7 +95,15 @@ type OnboardService struct {
 	KService   string              `json:"kubernetesService,omitempty"`
 	// Resources are perfspec/…, tests/… and jmeter/… files.
 	Resources map[string][]byte `json:"resources,omitempty"`
-	DryRun    bool              `json:"dryRun,omitempty"`
+	// Chart are the files of a Helm chart of the service's own, by their paths
+	// within it; values are those that differ from its own then.
+	Chart map[string][]byte `json:"chart,omitempty"`
+	// ImageValues are the paths of the chart's values that take the image and
+	// its tag, or the one that takes both; none means that they are looked for.
+	ImageValues []string `json:"imageValues,omitempty"`
+	// Strategy of a service with a chart; empty means the stages'.
+	Strategy fairway.DeploymentStrategy `json:"strategy,omitempty"`
+	DryRun   bool                       `json:"dryRun,omitempty"`
 }
 
 // Onboarded says what onboarding did.

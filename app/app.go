@@ -155,7 +155,12 @@ func (a *App) openGit(context.Context) (err error) {
 		return err
 	}
 	a.later(func(context.Context) error { return a.git.Close() })
+	rendered, err := blob.Open(a.dir.Path("rendered"))
+	if err != nil {
+		return err
+	}
 	a.keeper = project.New(project.Options{
+		Rendered: rendered, Runs: process.Check,
 		Git: a.git, Domain: domain, Logger: a.o.Logger.With("component", "project"), MayRoute: a.mayRoute, Store: a.storePushed,
 	})
 	return nil

@@ -23,6 +23,7 @@ func (b *backend) OnboardService(ctx context.Context, r api.OnboardService) (api
 	done, err := b.keeper.Onboard(ctx, actor, project.Onboard{
 		Project: r.Project, Service: r.Service, Values: []byte(r.Values), ValuesFile: r.ValuesFile,
 		Deployment: optional(r.Deployment), KService: optional(r.KService), Resources: r.Resources, DryRun: r.DryRun,
+		Chart: r.Chart, ImageValues: r.ImageValues, Strategy: r.Strategy,
 	})
 	if err != nil {
 		return api.Onboarded{}, err

@@ -41,6 +41,9 @@ type Change struct {
 	Delivery fairway.DeliveryID
 	Key      string // sequence.Effect.Key
 	Reason   string
+	// Again says that the delivery's version ran before: what was rendered
+	// for it then is wanted, where rendering anew would make something else.
+	Again bool
 }
 
 // TestRequest asks for a stage's tests of one version.

@@ -132,7 +132,7 @@ func (p *places) complain(l lost, err error) {
 // startAgain starts what the platform has lost, and lets another goroutine
 // wait for it.
 func (p *places) startAgain(ctx context.Context, l lost) error {
-	ch := Change{Project: l.project, Service: l.place.Service, Colour: l.place.Colour, Delivery: l.was.Delivery,
+	ch := Change{Project: l.project, Service: l.place.Service, Colour: l.place.Colour, Delivery: l.was.Delivery, Again: true,
 		Stage: fairway.Stage{Name: l.stage.Stage, Namespace: l.stage.Namespace, DeploymentStrategy: l.stage.Strategy}}
 	manifests, err := p.c.Configuration.Render(ctx, ch, "", l.was.Artifact)
 	if err != nil {

@@ -42,7 +42,7 @@ func (w work) deploy(ctx context.Context) (sequence.Result, error) {
 	if err := w.placeIsIdle(ctx); err != nil {
 		return sequence.Result{}, err
 	}
-	i, err := w.start(ctx, w.e.Instance, w.e.Artifact, w.e.Commit)
+	i, err := w.start(ctx, w.change(), w.e.Instance, w.e.Artifact, w.e.Commit)
 	if err != nil {
 		return sequence.Result{}, err
 	}
@@ -77,8 +77,8 @@ func (w work) placeIsIdle(ctx context.Context) error {
 }
 
 // start applies the artifact as the given instance and waits for it.
-func (w work) start(ctx context.Context, instance string, a fairway.Artifact, commit string) (fairway.Instance, error) {
-	manifests, err := w.c.Configuration.Render(ctx, w.change(), commit, a)
+func (w work) start(ctx context.Context, ch Change, instance string, a fairway.Artifact, commit string) (fairway.Instance, error) {
+	manifests, err := w.c.Configuration.Render(ctx, ch, commit, a)
 	if err != nil {
 		return fairway.Instance{}, fmt.Errorf("render %s at commit %s: %w", w.place.Workload(), short(commit), err)
 	}
@@ -288,7 +288,8 @@ func (w work) restore(ctx context.Context, o fairway.Occupant) (sequence.Result,
 	if instance == "" {
 		instance = sequence.InstanceID(w.e.Delivery, w.e.Stage, w.e.Attempt) + ".back"
 	}
-	i, err := w.start(ctx, instance, o.Artifact, commit)
+	ch.Delivery, ch.Again = o.Delivery, true
+	i, err := w.start(ctx, ch, instance, o.Artifact, commit)
 	if err != nil {
 		return sequence.Result{}, err
 	}

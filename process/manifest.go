@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/fairwaycd/fairway"
@@ -28,6 +29,7 @@ type spec struct {
 	readiness     *probe         // nil: none
 	liveness      *probe         // nil: none
 	metricsPath   string         // empty: not scraped
+	hooks         []hook         // run before, in their order
 	notRun        []string
 }
 
@@ -36,6 +38,8 @@ type objects struct {
 	runnable   []runnable
 	configMaps map[string]corev1.ConfigMap
 	secrets    map[string]corev1.Secret
+	services   []corev1.Service
+	hooks      []runnable
 	others     []string // "Kind name"
 }
 
@@ -44,6 +48,9 @@ type runnable struct {
 	kind, name string
 	replicas   *int32
 	template   corev1.PodTemplateSpec
+	hook       string         // when it is run instead, in Helm's words
+	weight     int            // of the hook
+	deadline   *time.Duration // of the hook; nil: the step's
 }
 
 // decode reads the workload's manifests. An error is of KindInvalid and names
@@ -53,15 +60,19 @@ func decode(w fairway.Workload, host string) (*spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := objs.choose(w.Place.Workload())
+	r, port, err := objs.choose(w)
 	if err != nil {
 		return nil, err
 	}
 	if len(r.template.Spec.Containers) == 0 {
 		return nil, fairway.Invalid(r.kind+" "+r.name, "", "has no containers", "add one to spec.template.spec.containers")
 	}
-	c := r.template.Spec.Containers[0]
-	s := &spec{command: c.Command, args: c.Args, workingDir: c.WorkingDir, notRun: objs.notRun(r, c)}
+	at := container(r.template.Spec.Containers, port, w.Artifact)
+	c := r.template.Spec.Containers[at]
+	s := &spec{command: c.Command, args: c.Args, workingDir: c.WorkingDir, notRun: objs.notRun(r, at, port)}
+	if s.hooks, err = objs.readHooks(w, host); err != nil {
+		return nil, err
+	}
 	s.env, err = resolveEnv(c, source{w: w, objs: objs, template: r.template, host: host})
 	if err != nil {
 		return nil, fairway.InFile(r.kind+" "+r.name, err)
@@ -70,7 +81,7 @@ func decode(w fairway.Workload, host string) (*spec, error) {
 		s.grace = new(time.Duration(*g) * time.Second)
 	}
 	s.setProbes(c)
-	s.hasPort = len(c.Ports) > 0 || s.asksNetwork() || s.namesPort()
+	s.hasPort = len(c.Ports) > 0 || port != nil || s.asksNetwork() || s.namesPort()
 	s.setMetrics(r.template.Annotations)
 	return s, nil
 }
@@ -93,6 +104,9 @@ func parseObjects(docs [][]byte) (*objects, error) {
 }
 
 func (o *objects) add(head metav1.PartialObjectMetadata, doc []byte) error {
+	if head.Annotations[hookAnnotation] != "" && (head.Kind == "Job" || head.Kind == "Pod") {
+		return o.addHook(head, doc)
+	}
 	switch head.Kind {
 	case "Deployment": // of apps/v1 and of the old extensions/v1beta1, whose pod templates are alike
 		var d appsv1.Deployment
@@ -119,6 +133,11 @@ func (o *objects) add(head metav1.PartialObjectMetadata, doc []byte) error {
 		}
 		o.secrets[m.Name] = m
 	case "Service":
+		var v corev1.Service
+		if err := unmarshal(doc, &v); err != nil {
+			return err
+		}
+		o.services = append(o.services, v)
 		o.others = append(o.others, "Kubernetes Service "+head.Name)
 	default:
 		o.others = append(o.others, head.Kind+" "+head.Name)
@@ -136,27 +155,19 @@ func unmarshal(doc []byte, into any) error {
 	return json.Unmarshal(b, into)
 }
 
-// choose takes the object that is named like the place, else the first one.
-func (o *objects) choose(name string) (runnable, error) {
-	if len(o.runnable) == 0 {
-		return runnable{}, fairway.Invalid("manifests", "", "contain neither a Deployment nor a StatefulSet", "add a Deployment named "+name+" to the chart's templates")
-	}
-	if i := slices.IndexFunc(o.runnable, func(r runnable) bool { return r.name == name }); i >= 0 {
-		return o.runnable[i], nil
-	}
-	return o.runnable[0], nil
-}
-
 // notRun says what of the objects has no effect here.
-func (o *objects) notRun(r runnable, c corev1.Container) []string {
+func (o *objects) notRun(r runnable, at int, port *intstr.IntOrString) []string {
 	var out []string
+	c := r.template.Spec.Containers[at]
 	add := func(format string, args ...any) { out = append(out, "not run here: "+fmt.Sprintf(format, args...)) }
 	pod := r.template.Spec
 	for _, other := range pod.InitContainers {
 		add("init container %s", other.Name)
 	}
-	for _, other := range pod.Containers[1:] {
-		add("container %s, since only the first one is", other.Name)
+	for i, other := range pod.Containers {
+		if i != at {
+			add("container %s, since only %s is", other.Name, c.Name)
+		}
 	}
 	for _, v := range pod.Volumes {
 		add("volume %s", v.Name)
@@ -173,8 +184,11 @@ func (o *objects) notRun(r runnable, c corev1.Container) []string {
 	if c.SecurityContext != nil || pod.SecurityContext != nil {
 		add("security context, the program runs as you")
 	}
-	for _, p := range c.Ports[min(1, len(c.Ports)):] {
-		add("container port %d, since only the first one is mapped", p.ContainerPort)
+	mapped := max(0, slices.IndexFunc(c.Ports, func(p corev1.ContainerPort) bool { return leadsTo(port, p) }))
+	for i, p := range c.Ports {
+		if i != mapped {
+			add("container port %d, since only %d is mapped", p.ContainerPort, c.Ports[mapped].ContainerPort)
+		}
 	}
 	for kind, p := range map[string]*corev1.Probe{"startup": c.StartupProbe, "readiness": c.ReadinessProbe, "liveness": c.LivenessProbe} {
 		if p != nil && p.GRPC != nil {
@@ -184,6 +198,11 @@ func (o *objects) notRun(r runnable, c corev1.Container) []string {
 	for _, other := range o.runnable {
 		if other.kind != r.kind || other.name != r.name {
 			add("%s %s", other.kind, other.name)
+		}
+	}
+	for _, h := range o.hooks {
+		if !h.before() {
+			add("hook %s %s (%s)", h.kind, h.name, h.hook)
 		}
 	}
 	for _, other := range o.others {

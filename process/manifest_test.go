@@ -102,7 +102,7 @@ readinessProbe: {grpc: {port: 8080}}`,
 		"      - name: sidecar\n")
 	s, err := decode(w, "127.0.0.1")
 	must(t, err)
-	want := []string{"StatefulSet db", "VirtualService carts", "container port 8081, since only the first one is mapped", "container sidecar, since only the first one is",
+	want := []string{"StatefulSet db", "VirtualService carts", "container port 8081, since only 8080 is mapped", "container sidecar, since only carts is",
 		"init container migrate", "lifecycle hooks of container carts", "readiness probe over gRPC; a TCP connection stands for it",
 		"resource requests and limits of container carts", "security context, the program runs as you", "volume data"}
 	var got []string

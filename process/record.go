@@ -26,7 +26,9 @@ type record struct {
 	Restarts   int              `json:"restarts,omitempty"`
 	// Stopping says that the instance is to end and never to start again.
 	Stopping bool `json:"stopping,omitempty"`
-	Run      *run `json:"run,omitempty"`
+	// HooksDone is how many of the hooks have succeeded.
+	HooksDone int  `json:"hooksDone,omitempty"`
+	Run       *run `json:"run,omitempty"`
 }
 
 // run is one start of a program. It is stored with a nonce before the process

@@ -85,6 +85,9 @@ func (i *instance) launch(ctx context.Context) (*handle, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := i.runHooks(ctx); err != nil {
+		return nil, err
+	}
 	if i.spec.hasPort {
 		if i.rec.Port, err = i.p.ports.take(i.rec.Port, i.id()); err != nil {
 			return nil, err

@@ -75,6 +75,9 @@ func notes(c chart.ServiceChange) []string {
 	if c.Other {
 		out = append(out, "values or templates, which hold for deliveries that come to the stage after it")
 	}
+	if c.Chart {
+		out = append(out, "its chart or the chart's values, which hold for deliveries that come to the stage after it")
+	}
 	if c.Resources {
 		out = append(out, "tests or objectives, which hold for deliveries that come to the stage after it")
 	}

@@ -3,6 +3,7 @@ package project
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/fairwaycd/fairway"
@@ -66,6 +67,11 @@ func (k *Keeper) Render(ctx context.Context, c controller.Change, commit string,
 	if err != nil {
 		return nil, err
 	}
+	own, err := snap.Files(chart.OwnDir(c.Service))
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(files, own)
 	r, err := helm.Render(ctx, files, helm.Release{
 		Project: c.Project, Stage: c.Stage.Name, Namespace: c.Stage.Namespace,
 		Service: c.Service, Colour: c.Colour, Artifact: a,
@@ -73,7 +79,10 @@ func (k *Keeper) Render(ctx context.Context, c controller.Change, commit string,
 	if err != nil {
 		return nil, err
 	}
-	return r.Manifests, nil
+	if !r.Random {
+		return manifests(r), nil
+	}
+	return k.once(ctx, c, commit, a, manifests(r))
 }
 
 // Objectives implements [controller.Configuration].

@@ -35,6 +35,12 @@ type Options struct {
 	// the service [NoService], before the push is acknowledged. The same push
 	// may be stored twice. Default: nothing.
 	Store func(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName, in sequence.Pushed) error
+	// Rendered keeps what was rendered of charts that would render otherwise
+	// the next time; nil: they are rendered anew each time.
+	Rendered Rendered
+	// Runs reports an error when the platform could not run the workload;
+	// nothing is started. Nil: it can run all.
+	Runs func(fairway.Workload) error
 }
 
 // NoService stands for the project itself among its services.
@@ -43,8 +49,9 @@ const NoService fairway.ServiceName = "_"
 // Keeper keeps projects and services. It is safe for concurrent use.
 type Keeper struct {
 	Options
-	create sync.Mutex // one project or service is added at a time, since names are checked across projects
-	read   *read
+	keeping sync.Mutex // one rendering is looked up or stored at a time
+	create  sync.Mutex // one project or service is added at a time, since names are checked across projects
+	read    *read
 }
 
 // New returns a keeper over the repositories.

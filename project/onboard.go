@@ -23,7 +23,15 @@ type Onboard struct {
 	Deployment []byte
 	KService   []byte
 	Resources  map[string][]byte
-	DryRun     bool
+	// Chart are the files of a Helm chart of the service's own, by their paths
+	// within it. Service is required then; Values are those that differ from
+	// the chart's, ImageValues the paths of those that take the image (none:
+	// they are looked for), and Strategy overrides the stages' (empty: it does
+	// not).
+	Chart       map[string][]byte
+	ImageValues []string
+	Strategy    fairway.DeploymentStrategy
+	DryRun      bool
 }
 
 // Onboarded says what onboarding did.
@@ -41,6 +49,11 @@ type Onboarded struct {
 func (k *Keeper) Onboard(ctx context.Context, actor string, r Onboard) (Onboarded, error) {
 	if r.ValuesFile == "" {
 		r.ValuesFile = "values.yaml"
+	}
+	if r.Chart != nil {
+		if err := r.ownChart(); err != nil {
+			return Onboarded{}, err
+		}
 	}
 	v, err := chart.ParseValues(r.ValuesFile, r.Values)
 	if err != nil {
@@ -108,9 +121,9 @@ func (k *Keeper) onboardStage(ctx context.Context, p Info, stage fairway.Stage, 
 	if err != nil {
 		return nil, nil, err
 	}
-	changes, warnings, err := chart.Onboard(files, chart.OnboardRequest{
+	changes, warnings, err := onChart(ctx, files, v.Service, chart.OnboardRequest{
 		Project: p.Name, Stage: stage, Domain: k.Domain, Values: r.Values, ValuesName: r.ValuesFile,
-		Deployment: r.Deployment, Service: r.KService, Resources: r.Resources,
+		Deployment: r.Deployment, Service: r.KService, Resources: r.Resources, Own: r.Chart,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -119,22 +132,23 @@ func (k *Keeper) onboardStage(ctx context.Context, p Info, stage fairway.Stage, 
 	for name, body := range changes {
 		after[name] = body
 	}
-	return changes, warnings, renderAll(ctx, p.Name, stage, v.Service, after)
+	return changes, warnings, k.renderAll(ctx, p.Name, stage, v.Service, after)
 }
 
 // renderAll renders every colour of the service, to refuse what cannot be.
-func renderAll(ctx context.Context, p fairway.ProjectName, stage fairway.Stage, s fairway.ServiceName, files map[string][]byte) error {
+func (k *Keeper) renderAll(ctx context.Context, p fairway.ProjectName, stage fairway.Stage, s fairway.ServiceName, files map[string][]byte) error {
 	only := map[string][]byte{}
 	for name, body := range files {
-		if strings.HasPrefix(name, chartDir+"/") {
+		if strings.HasPrefix(name, chartDir+"/") || strings.HasPrefix(name, chart.OwnDir(s)+"/") {
 			only[name] = body
 		}
 	}
 	for _, c := range stage.Colours() {
-		_, err := helm.Render(ctx, only, helm.Release{
-			Project: p, Stage: stage.Name, Namespace: stage.Namespace, Service: s, Colour: c,
-			Artifact: fairway.Artifact{Image: "example/" + string(s), Tag: "0"},
-		})
+		r := helm.Release{Project: p, Stage: stage.Name, Namespace: stage.Namespace, Service: s, Colour: c, Artifact: exampleOf(s)}
+		out, err := helm.Render(ctx, only, r)
+		if err == nil {
+			err = k.runnable(p, stage, r, out)
+		}
 		if err != nil {
 			return err
 		}

@@ -196,7 +196,7 @@ func (k *Keeper) checkService(ctx context.Context, p git.Push, stage fairway.Sta
 	if err != nil {
 		return err
 	}
-	if err := renderAll(ctx, p.Project, forService(stage, strategy), s, after); err != nil {
+	if err := k.renderAll(ctx, p.Project, forService(stage, strategy), s, after); err != nil {
 		return fmt.Errorf("service %s: %w", s, err)
 	}
 	return nil
