@@ -7,6 +7,7 @@ import (
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/api"
+	"github.com/fairwaycd/fairway/helm"
 )
 
 func (c *cli) createCommand() *cobra.Command {
@@ -85,25 +86,34 @@ func (c *cli) onboardCommand() *cobra.Command {
 }
 
 // onboardFiles are the files that onboarding takes.
-type onboardFiles struct{ deployment, service, resources string }
+type onboardFiles struct{ deployment, service, resources, chart string }
 
 func (c *cli) onboardServiceCommand() *cobra.Command {
 	var r api.OnboardService
 	var files onboardFiles
 	var wait waitFlags
 	cmd := &cobra.Command{
-		Use:   "service [NAME] --project PROJECT --values FILE",
-		Short: "Onboard a service from its values and templates",
-		Long: long("Writes the service's configuration into the branch of every stage of the project: its values, templates, traffic rules, and the tests and objectives of --resources. Without --deployment and --service, templates are made from the values. NAME may be left out where the values say service.name. Values that name an image have it delivered at once.",
+		Use:   "service [NAME] --project PROJECT (--values FILE | --chart DIR|TGZ)",
+		Short: "Onboard a service from its values and templates, or from any Helm chart",
+		Long: long("Writes the service's configuration into the branch of every stage of the project: its values, templates, traffic rules, and the tests and objectives of --resources. Without --deployment and --service, templates are made from the values. NAME may be left out where the values say service.name. Values that name an image have it delivered at once.\n\nWith --chart the service is what a Helm chart renders, once for each colour: NAME is required then, and --values are the chart's values that differ from its own. The chart is written into the branches as it is.",
 			"once for each service, after `fairway create project`. Again with the same files changes nothing.",
 			"every problem is listed with file, line and remedy, and no branch was changed; --dry-run shows what would be written."),
 		Example: example(
 			"fairway onboard service carts --project sockshop --values values_carts.yaml",
 			"fairway onboard service carts-db --project sockshop --values values.yaml --deployment deployment.yaml --service service.yaml --wait",
-			"fairway onboard service carts --project sockshop --values values_carts.yaml --resources . --dry-run"),
+			"fairway onboard service carts --project sockshop --values values_carts.yaml --resources . --dry-run",
+			"fairway onboard service web --project sockshop --chart ./web --values values.yaml",
+			"fairway onboard service web --project sockshop --chart web-1.2.0.tgz --image-values app.image,app.version --strategy direct"),
 		Args: words("[NAME]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := required(cmd, "project", "values"); err != nil {
+			need := []string{"project", "values"}
+			if files.chart != "" {
+				need = need[:1]
+			}
+			if err := required(cmd, need...); err != nil {
+				return err
+			}
+			if err := files.check(cmd, len(args) == 1); err != nil {
 				return err
 			}
 			if err := wait.check(); err != nil {
@@ -121,9 +131,33 @@ func (c *cli) onboardServiceCommand() *cobra.Command {
 	f.StringVar(&files.deployment, "deployment", "", "a `file` with the template of the Deployment")
 	f.StringVar(&files.service, "service", "", "a `file` with the template of the Kubernetes Service")
 	f.StringVar(&files.resources, "resources", "", "a `directory` that holds "+resourceDirs)
+	f.StringVar(&files.chart, "chart", "", "the `directory or archive` of a Helm chart, in place of templates")
+	f.StringSliceVar(&r.ImageValues, "image-values", nil, "with --chart: the `paths` of the values that take the image and its tag, or the one that takes IMAGE:TAG (default: image.repository,image.tag where the chart has them)")
+	f.StringVar((*string)(&r.Strategy), "strategy", "", "with --chart: the service's own deployment `strategy` in all stages")
 	f.BoolVar(&r.DryRun, "dry-run", false, "check everything and change nothing")
 	wait.bind(f, "the delivery of the image that the values name")
 	return cmd
+}
+
+// check refuses flags that mean nothing beside each other.
+func (f onboardFiles) check(cmd *cobra.Command, named bool) error {
+	with, beside := []string{"image-values", "strategy"}, []string{"deployment", "service"}
+	if f.chart == "" {
+		with, beside = nil, with
+	}
+	for _, name := range beside {
+		if !cmd.Flags().Changed(name) {
+			continue
+		}
+		if with == nil {
+			return usageError(fairway.Invalid("--"+name, "", "means something only with --chart", "name the chart, or write it into the values"))
+		}
+		return usageError(fairway.Invalid("--"+name, "", "is a template beside --chart, which has its own", "leave it out"))
+	}
+	if f.chart != "" && !named {
+		return usageError(fairway.Invalid("NAME", "", "is missing", "write "+cmd.UseLine()))
+	}
+	return nil
 }
 
 func (c *cli) onboardService(cmd *cobra.Command, r api.OnboardService, files onboardFiles, wait waitFlags) error {
@@ -174,7 +208,14 @@ func (c *cli) readOnboarding(r *api.OnboardService, files onboardFiles) error {
 		ps.add(err)
 		return string(b)
 	}
-	r.Values = read("values", r.ValuesFile)
+	if files.chart != "" {
+		var err error
+		r.Chart, err = helm.ReadChart(files.chart)
+		ps.add(err)
+	}
+	if r.ValuesFile != "" {
+		r.Values = read("values", r.ValuesFile)
+	}
 	r.ValuesFile = fileLabel(r.ValuesFile)
 	r.Deployment = read("deployment", files.deployment)
 	r.KService = read("service", files.service)
