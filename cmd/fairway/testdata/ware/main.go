@@ -5,6 +5,7 @@
 //	DELAY    how long /work takes, e.g. 400ms
 //	WHILE    a file of the host: DELAY holds only while it exists
 //	FAIL     start: end at once; health: never be healthy; work: answer 500
+//	MIGRATE  why the migration fails, which "ware migrate" is; default: it succeeds
 package main
 
 import (
@@ -22,6 +23,14 @@ func main() {
 	if os.Getenv("FAIL") == "start" {
 		fmt.Fprintln(os.Stderr, "ware: cannot find its configuration")
 		os.Exit(3)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "migrate" {
+		if why := os.Getenv("MIGRATE"); why != "" {
+			fmt.Fprintln(os.Stderr, "ware: cannot migrate:", why)
+			os.Exit(4)
+		}
+		fmt.Println("ware migrated to version", os.Getenv("VERSION"))
+		return
 	}
 	var delay time.Duration
 	if text := os.Getenv("DELAY"); text != "" {
