@@ -5,9 +5,11 @@
 // entrypoint and the working directory are looked up inside the image; a path
 // that the program itself opens is the host's, unless it is relative.
 //
-// Of a chart's rendered objects the first container of the Deployment (or
-// StatefulSet) is run, with the meaning that Kubernetes gives to command,
-// args, environment, probes and grace period. What is left out is listed in
+// Of a chart's rendered objects one container is run: that of the Deployment
+// (or StatefulSet) which a Kubernetes Service asks, else the first. Command,
+// args, environment, probes and grace period mean what they do in Kubernetes.
+// Jobs and Pods that are Helm's hooks of pre-install or pre-upgrade are run
+// before it, each once. What is left out is listed in
 // [fairway.Instance.NotRun].
 //
 // # Ports
