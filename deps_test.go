@@ -20,13 +20,13 @@ var layers = map[string]int{
 	// Engines and pure formats: decide, never do.
 	"sequence": 1, "quality": 1, "shipyard": 1, "chart": 1, "cloudevents": 1, "report": 1,
 	// Adapters: each touches one thing of the world. They never import each other.
-	"nats": 2, "git": 2, "registry": 2, "image": 2, "process": 2, "gateway": 2, "metrics": 2, "promql": 2,
+	"nats": 2, "git": 2, "registry": 2, "image": 2, "process": 2, "gateway": 2, "metrics": 2, "promql": 2, "dynatrace": 2,
 	"helm": 2, "testrun": 2, "blob": 2, "datadir": 2, "gate": 2, "access": 2,
 	// Loops, edges, and what joins adapters for one purpose.
 	"controller": 3, "api": 3,
 	"project": 4, "inmem": 4, "web": 4, "cli": 4,
 	"app": 5, "demo": 6, "cmd/fairway": 7,
-	"internal/testenv": 0, "internal/durable": 0, "internal/outbound": 1, "internal/testcount": 0, "examples": 0,
+	"internal/testenv": 0, "internal/durable": 0, "internal/outbound": 1, "dynatrace/simulator": 0, "internal/testcount": 0, "examples": 0,
 }
 
 type listed struct {

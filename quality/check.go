@@ -227,7 +227,7 @@ func (c *checker) query(q *node, field, source string) {
 			c.add(q.start, field, "", "is empty", "write PromQL, e.g. rate(requests_total[$DURATION_SECONDSs])")
 		}
 	case "Dynatrace":
-		c.is(q, field, `write an object: {"timeseriesId": …}`, kindObject)
+		c.is(q, field, `write an object: {"timeseriesId": …}, or a text: "metricSelector=…"`, kindObject, kindText)
 	default:
 		c.is(q, field, "write text or an object, as the source wants it", kindText, kindObject)
 	}
