@@ -16,7 +16,8 @@ const (
 	StepRelease   Step = "release"
 	StepRollback  Step = "rollback"
 	StepRetire    Step = "retire"
-	StepRoute     Step = "route" // weights set by a person
+	StepRoute     Step = "route"  // weights set by a person
+	StepRemove    Step = "remove" // a service or project is deleted
 	StepDone      Step = "done"
 )
 
@@ -117,4 +118,7 @@ type ServiceView struct {
 	Service   ServiceName `json:"service"`
 	Stages    []StageView `json:"stages"`
 	UpdatedAt time.Time   `json:"updatedAt"`
+	// Since is when it was onboarded. What was delivered under its name before
+	// is another service's, which was deleted.
+	Since time.Time `json:"since,omitzero"`
 }

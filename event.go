@@ -62,6 +62,14 @@ const (
 	TypeProjectChanged      = "dev.fairway.project.changed"
 )
 
+// Event types of a deletion.
+const (
+	TypeDeletionRequested = "dev.fairway.deletion.requested"
+	TypeDeletionFailed    = "dev.fairway.deletion.failed"
+	TypeServiceDeleted    = "dev.fairway.service.deleted"
+	TypeProjectDeleted    = "dev.fairway.project.deleted"
+)
+
 // EventData is the payload of every event of a delivery. Field names are
 // those of the system it descends from.
 type EventData struct {

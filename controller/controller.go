@@ -30,6 +30,11 @@ type Configuration interface {
 	Objectives(ctx context.Context, c Change, commit string) (file string, spec []byte, ok bool, err error)
 	// Tests returns the service's test files at a commit.
 	Tests(ctx context.Context, c Change, commit string) (map[string][]byte, error)
+	// Services lists a project's services; none when there is no such project.
+	Services(ctx context.Context, p fairway.ProjectName) ([]fairway.ServiceName, error)
+	// Remove takes a service out of all branches. Without a service it moves
+	// the project's repository away. What is not there is removed.
+	Remove(ctx context.Context, c Change) error
 }
 
 // Change says what a commit is for.
@@ -105,7 +110,11 @@ type Options struct {
 	Blobs         Blobs
 	View          *View
 	Logger        *slog.Logger
-	Now           func() time.Time
+	// Forget makes others forget a service that is deleted and of which, but
+	// for keep, nothing runs any more, or a project of which nothing is left
+	// but its repository. It may be called again. Default: nobody has to.
+	Forget func(ctx context.Context, g Gone) error
+	Now    func() time.Time
 	// Failpoint is called at every durable write and effect, by name; a fault
 	// harness kills the process there.
 	Failpoint func(name string)
@@ -143,6 +152,9 @@ func (o *Options) defaults() {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Forget == nil {
+		o.Forget = func(context.Context, Gone) error { return nil }
 	}
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}

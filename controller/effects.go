@@ -136,7 +136,7 @@ func (f *effects) leave(w *effort) {
 func (f *effects) begin(k service, e sequence.Effect) *effort {
 	ctx, cancel := context.WithCancelCause(f.c.ctx)
 	w := &effort{e: e, spot: spot{k, e.Stage}, cancel: cancel, done: make(chan struct{})}
-	before := slices.Clone(f.leaving[w.spot])
+	before := f.before(w)
 	if len(before) == 0 {
 		w.queued = f.c.Now()
 	}
@@ -154,6 +154,21 @@ func (f *effects) begin(k service, e sequence.Effect) *effort {
 		f.perform(ctx, k, w)
 	})
 	return w
+}
+
+// before returns the cancelled efforts that w has to wait for: those at its
+// spot, or, for one that is about all stages, all of its service.
+func (f *effects) before(w *effort) []*effort {
+	if w.e.Step != fairway.StepRemove {
+		return slices.Clone(f.leaving[w.spot])
+	}
+	var all []*effort
+	for s, left := range f.leaving {
+		if s.service == w.spot.service {
+			all = append(all, left...)
+		}
+	}
+	return all
 }
 
 func (f *effects) returned(w *effort) {
@@ -250,6 +265,8 @@ func (f *effects) once(ctx context.Context, k service, e sequence.Effect) (r seq
 		return w.retire(ctx)
 	case fairway.StepRoute:
 		return w.routeByHand(ctx)
+	case fairway.StepRemove:
+		return w.remove(ctx)
 	}
 	return r, fmt.Errorf("no such step: %s", e.Step)
 }

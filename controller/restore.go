@@ -44,6 +44,9 @@ func (p *places) restore() {
 	var all []lost
 	for _, s := range p.c.shards {
 		for k, snap := range s.states {
+			if r := snap.State.Removal; r != nil && !r.Keep {
+				continue // what runs still is about to be stopped
+			}
 			busy := busyPlaces(snap.State)
 			for _, v := range snap.State.View().Stages {
 				p.restoreRoute(v, k.name)

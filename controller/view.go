@@ -26,6 +26,7 @@ const keepEvents = 5000
 type View struct {
 	mu        sync.RWMutex
 	services  map[service]fairway.ServiceView
+	removals  map[service]Removal
 	rows      map[fairway.DeliveryID]*row
 	claims    map[fairway.DeliveryID]service // ids that a decision under way may give
 	order     []*row                         // by age, the oldest first
@@ -51,8 +52,8 @@ type Stored struct {
 // NewView returns an empty view.
 func NewView() *View {
 	return &View{
-		services: map[service]fairway.ServiceView{},
-		rows:     map[fairway.DeliveryID]*row{}, open: map[fairway.DeliveryID]*row{}, counts: map[CountKey]int{}, loading: true, keepWhole: keepWhole, trouble: map[string]error{}, claims: map[fairway.DeliveryID]service{},
+		services: map[service]fairway.ServiceView{}, removals: map[service]Removal{},
+		rows: map[fairway.DeliveryID]*row{}, open: map[fairway.DeliveryID]*row{}, counts: map[CountKey]int{}, loading: true, keepWhole: keepWhole, trouble: map[string]error{}, claims: map[fairway.DeliveryID]service{},
 		texts: map[fairway.DeliveryID]string{}, subs: map[int]chan struct{}{}, version: 1,
 	}
 }
@@ -89,7 +90,10 @@ func (v *View) setServiceLocked(s *sequence.State) {
 	k := service{s.Project, s.Service}
 	if s.Onboarded {
 		v.services[k] = s.View()
+	} else {
+		delete(v.services, k)
 	}
+	v.setRemovalLocked(k, s)
 	for _, x := range s.Open {
 		v.setRow(Row{x.Delivery, x.Also})
 	}

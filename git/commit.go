@@ -147,7 +147,7 @@ func (r *repo) submit(ctx context.Context, w *work) error {
 		case <-ctx.Done():
 			gaveUp = fmt.Errorf("wait for the repository of project %s: %w", r.project, context.Cause(ctx))
 		case <-r.closed:
-			gaveUp = errClosed
+			gaveUp = r.why
 		}
 		if r.withdraw(w) {
 			return gaveUp

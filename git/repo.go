@@ -27,6 +27,7 @@ type repo struct {
 	lock    chan struct{} // held, by sending, while refs change
 	pushing chan struct{} // held during a push, its AfterPush included
 	closed  chan struct{}
+	why     error // why it is closed; set before
 
 	queueMu sync.Mutex
 	queue   []*work
@@ -183,7 +184,7 @@ func (r *repo) acquire(ctx context.Context, c chan struct{}) error {
 	case c <- struct{}{}:
 		return nil
 	case <-r.closed:
-		return errClosed
+		return r.why
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the repository of project %s: %w", r.project, context.Cause(ctx))
 	}

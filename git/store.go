@@ -124,6 +124,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	for _, r := range repos {
 		r.lock <- struct{}{} // never released: later writers see closed first
+		r.why = errClosed
 		close(r.closed)
 	}
 	return nil

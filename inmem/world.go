@@ -125,6 +125,17 @@ func (w *World) Tests(context.Context, controller.Change, string) (map[string][]
 	return nil, nil
 }
 
+// Services implements [controller.Configuration]; the world's git names none.
+func (w *World) Services(context.Context, fairway.ProjectName) ([]fairway.ServiceName, error) {
+	return nil, nil
+}
+
+// Remove implements [controller.Configuration].
+func (w *World) Remove(_ context.Context, c controller.Change) error {
+	w.commit(c)
+	return nil
+}
+
 // Resolve implements [fairway.ImageStore].
 func (w *World) Resolve(_ context.Context, a fairway.Artifact) (fairway.Artifact, error) {
 	a.Digest = fmt.Sprintf("sha256:%064x", a.Tag)

@@ -105,7 +105,7 @@ func (d *decider) store(context fairway.DeliveryID, typ, reason string, data fai
 	id := NewID(d.s.Project, d.s.Service, string(context), string(data.Stage), typ,
 		strconv.Itoa(data.Attempt), strconv.FormatUint(d.seq, 10), strconv.Itoa(len(d.events)), d.now.Format(time.RFC3339Nano))
 	d.events = append(d.events, fairway.Event{
-		SpecVersion: "1.0", ID: string(id), Source: "/fairway/" + string(d.s.Project) + "/" + string(d.s.Service),
+		SpecVersion: "1.0", ID: string(id), Source: d.s.source(),
 		Type: typ, Time: d.now, Subject: string(data.Stage), ContentType: "application/json",
 		Context: context, Reason: reason, Data: b,
 	})
@@ -114,11 +114,18 @@ func (d *decider) store(context fairway.DeliveryID, typ, reason string, data fai
 
 // onboard records that the service is known.
 func (d *decider) onboard(in Onboard) {
+	if why := d.s.whyGone(); d.s.Removal != nil || in.Resources && why != "" {
+		d.say("", "%s", why)
+		d.refused = &fairway.Error{Kind: fairway.KindConflict, Message: why}
+		return
+	}
 	typ, reason := fairway.TypeServiceOnboarded, "the service was onboarded by "+orSomebody(in.Actor)
 	if in.Resources {
 		typ, reason = fairway.TypeResourcesChanged, in.Note+" by "+orSomebody(in.Actor)
 	}
-	d.s.Onboarded = true
+	if !d.s.Onboarded {
+		d.s.Onboarded, d.s.Since, d.s.Gone = true, d.now, nil
+	}
 	d.say("", "%s", reason)
 	d.store("", typ, reason, fairway.EventData{Project: d.s.Project, Service: d.s.Service, Commit: in.Commit, Actor: in.Actor})
 }
@@ -135,7 +142,7 @@ func (d *decider) artifact(in Artifact) {
 	if d.duplicate(in) {
 		return
 	}
-	if in.PlanError != "" || len(in.Plan) == 0 || !d.s.Onboarded {
+	if in.PlanError != "" || len(in.Plan) == 0 || !d.s.Onboarded || d.s.Removal != nil {
 		d.ignoreArtifact(in, d.whyNoPlan(in))
 		return
 	}
@@ -164,7 +171,9 @@ func (d *decider) artifact(in Artifact) {
 }
 
 func (d *decider) whyNoPlan(in Artifact) string {
-	switch {
+	switch why := d.s.whyGone(); {
+	case why != "":
+		return why
 	case in.PlanError != "":
 		return in.PlanError
 	case !d.s.Onboarded:

@@ -71,6 +71,8 @@ const (
 	// SetRoute and Rollback are about a stage, not a delivery.
 	SetRoute Verb = "route"
 	Rollback Verb = "rollback"
+	// Remove is about the whole service, or project (see [WholeProject]).
+	Remove Verb = "remove"
 )
 
 // Command is a person's word on a delivery.
@@ -85,6 +87,10 @@ type Command struct {
 	To       string             `json:"to,omitempty"`      // Rollback: tag; empty means the previous version
 	Commit   string             `json:"commit,omitempty"`  // SetRoute: that says the weights, where they were pushed
 	Check    bool               `json:"check,omitempty"`   // SetRoute: only say whether it makes sense
+	// Keep: what runs goes on, and keeps its traffic. Repository is where the
+	// service's images are pushed to, to tell who pushes there later.
+	Keep       bool   `json:"keep,omitempty"`
+	Repository string `json:"repository,omitempty"`
 }
 
 // Result is what came of an effect.

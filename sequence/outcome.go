@@ -28,6 +28,9 @@ func (d *decider) result(r Result) {
 	case fairway.StepRoute:
 		d.routed(e, r)
 		return
+	case fairway.StepRemove:
+		d.removed(e, r)
+		return
 	}
 	x := d.s.Find(e.Delivery)
 	if x == nil {
@@ -505,6 +508,10 @@ func (d *decider) startLate(l Deadline) {
 	case e.Step == fairway.StepRetire:
 		d.say(e.Delivery, "%s is told to stop again", e.Artifact.Tag)
 		d.addRetire(e)
+	case e.Step == fairway.StepRemove:
+		d.say(e.Delivery, "deleting is tried again")
+		d.s.Pending = append(d.s.Pending, e)
+		d.arm(e)
 	case x != nil && x.Step == fairway.StepRollback:
 		d.say(x.ID, "rolling back stage %s is tried again", e.Stage)
 		x.Attempt = e.Attempt

@@ -51,7 +51,7 @@ func (d *decider) pushed(p Pushed) {
 	d.store("", typ, reason, fairway.EventData{
 		Project: d.s.Project, Service: d.s.Service, Stage: p.Stage, Commit: p.Commit, Actor: p.Actor, Weights: p.Weights,
 	})
-	if st := d.s.Stages[p.Stage]; st != nil && p.Weights != nil && p.Weights.String() != st.Weights.String() {
+	if st := d.s.Stages[p.Stage]; st != nil && d.s.whyGone() == "" && p.Weights != nil && p.Weights.String() != st.Weights.String() {
 		st.Asked = &Command{Verb: SetRoute, Stage: p.Stage, Weights: p.Weights, Actor: p.Actor, Reason: "pushed in commit " + p.commit(), Commit: p.Commit}
 		d.answerAsked(st)
 	}

@@ -23,8 +23,14 @@ type State struct {
 	Handled   []string                     `json:"handled,omitempty"` // the last pushes to git, as STAGE@COMMIT, oldest first
 	Pending   []Effect                     `json:"pending,omitempty"`
 	Deadlines []Deadline                   `json:"deadlines,omitempty"`
-	Accepted  uint64                       `json:"accepted"` // deliveries accepted so far; the next one's Order
-	UpdatedAt time.Time                    `json:"updatedAt"`
+	Accepted  uint64                       `json:"accepted"`       // deliveries accepted so far; the next one's Order
+	Since     time.Time                    `json:"since,omitzero"` // when it was onboarded
+	// Removal is set while the service is being deleted, Gone once it has
+	// been, until the next deletion. Lives counts the deletions.
+	Removal   *Removal  `json:"removal,omitempty"`
+	Gone      *Removal  `json:"gone,omitempty"`
+	Lives     int       `json:"lives,omitempty"`
+	UpdatedAt time.Time `json:"updatedAt"`
 }
 
 // Stage is what a stage of the service looks like to the engine.
@@ -125,6 +131,8 @@ type Effect struct {
 	Why      string            `json:"why,omitempty"`
 	// PutBack is set when git is to say again what is in force.
 	PutBack bool `json:"putBack,omitempty"`
+	// Remove says what is to be left of a service or project that is deleted.
+	Remove *Remains `json:"remove,omitempty"`
 	// Tries counts how often it failed before, for what is tried until it works.
 	Tries int `json:"tries,omitempty"`
 }
@@ -228,7 +236,7 @@ func (d *Delivery) record() *fairway.StageRecord {
 
 // View returns what people see of the service.
 func (s *State) View() fairway.ServiceView {
-	v := fairway.ServiceView{Project: s.Project, Service: s.Service, UpdatedAt: s.UpdatedAt}
+	v := fairway.ServiceView{Project: s.Project, Service: s.Service, UpdatedAt: s.UpdatedAt, Since: s.Since}
 	for name, st := range s.Stages {
 		v.Stages = append(v.Stages, fairway.StageView{
 			Stage: name, Namespace: st.Plan.Namespace, Strategy: st.Plan.DeploymentStrategy,

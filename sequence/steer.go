@@ -17,6 +17,9 @@ func (d *decider) command(c Command) {
 	case Rollback:
 		d.recall(c)
 		return
+	case Remove:
+		d.remove(c)
+		return
 	}
 	x := d.s.Find(c.Delivery)
 	if x == nil {
