@@ -51,6 +51,7 @@ func methods() []method {
 		retry    = filled[api.RetryRequest]()
 		rollback = filled[api.Rollback]()
 		route    = filled[api.SetRoute]()
+		remove   = filled[api.Delete]()
 		ds       = filled[api.DeliveryFilter]()
 		event    = fairway.Event{SpecVersion: "1.0", ID: "1", Source: "/ci", Type: "any.type", Time: when, Subject: "s", Context: "c", Reason: "since <it> was", Data: []byte(`{"a":"<"}`), ContentType: "application/json"}
 	)
@@ -73,6 +74,7 @@ func methods() []method {
 		of("RollbackService", rollback, func(ctx context.Context, b api.Backend) (api.Accepted, error) {
 			return b.RollbackService(ctx, rollback)
 		}),
+		of("Delete", remove, func(ctx context.Context, b api.Backend) (api.Deletion, error) { return b.Delete(ctx, remove) }),
 		of("SetRoute", route, func(ctx context.Context, b api.Backend) (api.RouteState, error) { return b.SetRoute(ctx, route) }),
 		of("Services", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, odd) }),
 		of("Services of all", fairway.ProjectName(""), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, "") }),

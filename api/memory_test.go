@@ -107,6 +107,9 @@ func (m *memory) Retry(_ context.Context, r api.RetryRequest) (api.Accepted, err
 func (m *memory) RollbackService(_ context.Context, r api.Rollback) (api.Accepted, error) {
 	return given[api.Accepted](m, r)
 }
+func (m *memory) Delete(_ context.Context, r api.Delete) (api.Deletion, error) {
+	return given[api.Deletion](m, r)
+}
 func (m *memory) SetRoute(_ context.Context, r api.SetRoute) (api.RouteState, error) {
 	return given[api.RouteState](m, r)
 }

@@ -96,7 +96,8 @@ func (s *server) routes() map[string]methods {
 	}
 	return map[string]methods{
 		"projects":                                  read(s.listProjects).with(http.MethodPost, s.createProject),
-		"projects/{project}":                        read(s.showProject),
+		"projects/{project}":                        read(s.showProject).with(http.MethodDelete, s.delete),
+		"projects/{project}/services/{s}":           {http.MethodDelete: s.delete},
 		"projects/{project}/services":               read(s.listProjectServices).with(http.MethodPost, s.onboardService),
 		"projects/{project}/services/{s}/resources": {http.MethodPut: s.addResources},
 		"projects/{project}/services/{s}/artifacts": {http.MethodPost: s.sendArtifact},

@@ -56,6 +56,7 @@ type App struct {
 	view    *controller.View
 
 	refusals *prometheus.CounterVec
+	changing sync.RWMutex // held, for reading, while services and projects are added; a deletion begins alone
 
 	listen, gate net.Listener
 	server       *http.Server
@@ -168,7 +169,7 @@ func (a *App) openGit(context.Context) (err error) {
 
 func (a *App) openRegistry(context.Context) (err error) {
 	a.reg, err = registry.New(registry.Options{
-		Dir: a.dir.Path("registry"), Logger: a.o.Logger.With("component", "registry"), OnPush: a.pushed, Failpoint: a.o.Failpoint,
+		Dir: a.dir.Path("registry"), Logger: a.o.Logger.With("component", "registry"), OnPush: a.pushed, Admit: a.admit, Failpoint: a.o.Failpoint,
 	})
 	if err != nil {
 		return err
@@ -218,7 +219,7 @@ func (a *App) openControl(context.Context) error {
 	a.control = controller.New(controller.Options{
 		Log: a.log, Configuration: a.keeper, Platform: a.run, Traffic: a.gateway, Images: a.images, Metrics: a.metrics,
 		Tester: tester{runner}, Gate: judgeWith{judge, a.o.NoGate}, Blobs: a.blobs, View: a.view,
-		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain,
+		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain, Forget: a.forget,
 	})
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/fairwaycd/fairway/api"
 	"github.com/fairwaycd/fairway/controller"
 	"github.com/fairwaycd/fairway/project"
+	"github.com/fairwaycd/fairway/sequence"
 )
 
 // backend answers the API.
@@ -49,6 +50,11 @@ func (b *backend) projectOf(i project.Info) api.Project {
 // CreateProject implements [api.Backend].
 func (b *backend) CreateProject(ctx context.Context, r api.CreateProject) (api.Project, error) {
 	if err := b.taking(); err != nil {
+		return api.Project{}, err
+	}
+	b.changing.RLock()
+	defer b.changing.RUnlock()
+	if err := b.notGoing(r.Name, sequence.WholeProject); err != nil {
 		return api.Project{}, err
 	}
 	i, err := b.keeper.Create(ctx, actorOf(ctx, ""), r.Name, r.File, []byte(r.Shipyard), r.DryRun)

@@ -17,6 +17,11 @@ func (b *backend) OnboardService(ctx context.Context, r api.OnboardService) (api
 	if err := b.taking(); err != nil {
 		return api.Onboarded{}, err
 	}
+	b.changing.RLock()
+	defer b.changing.RUnlock()
+	if err := b.mayCome(ctx, r); err != nil {
+		return api.Onboarded{}, err
+	}
 	actor := actorOf(ctx, "")
 	// The client's going away must not come between the commit and its record.
 	ctx = context.WithoutCancel(ctx)
@@ -33,20 +38,30 @@ func (b *backend) OnboardService(ctx context.Context, r api.OnboardService) (api
 		return out, nil
 	}
 	id := "onboard:" + string(done.Service) + "@" + done.Commit
-	if _, err := b.control.Submit(ctx, r.Project, done.Service, id, sequence.Input{Onboard: &sequence.Onboard{Actor: actor, Commit: done.Commit}}); err != nil {
-		return api.Onboarded{}, err
+	known, err := b.control.Submit(ctx, r.Project, done.Service, id, sequence.Input{Onboard: &sequence.Onboard{Actor: actor, Commit: done.Commit}})
+	if err == nil {
+		err = known.Refused
 	}
-	if done.Artifact.Image == "" {
-		return out, nil
+	if err != nil || done.Artifact.Image == "" {
+		return out, err
 	}
 	d, err := b.control.Submit(ctx, r.Project, done.Service, id+"+image", sequence.Input{Artifact: &sequence.Artifact{
-		Source: "/fairway/onboard", EventID: done.Artifact.String(), Artifact: done.Artifact, Actor: actorOf(ctx, "the values at onboarding"),
+		Source: "/fairway/onboard", EventID: firstImage(done.Artifact, known.State.Lives), Artifact: done.Artifact, Actor: actorOf(ctx, "the values at onboarding"),
 	}})
 	if err != nil {
 		return api.Onboarded{}, err
 	}
 	out.Delivery = d.Delivery
 	return out, d.Refused
+}
+
+// firstImage names the event of the image at onboarding: it is the same when
+// the service is onboarded again, but for one that was deleted in between.
+func firstImage(a fairway.Artifact, lives int) string {
+	if lives == 0 {
+		return a.String()
+	}
+	return fmt.Sprintf("%s#%d", a, lives)
 }
 
 func optional(s string) []byte {
@@ -59,6 +74,11 @@ func optional(s string) []byte {
 // AddResources implements [api.Backend].
 func (b *backend) AddResources(ctx context.Context, r api.AddResources) (api.Added, error) {
 	if err := b.taking(); err != nil {
+		return api.Added{}, err
+	}
+	b.changing.RLock()
+	defer b.changing.RUnlock()
+	if err := b.notGoing(r.Project, r.Service); err != nil {
 		return api.Added{}, err
 	}
 	actor := actorOf(ctx, "")

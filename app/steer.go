@@ -57,6 +57,10 @@ func (b *backend) Retry(ctx context.Context, r api.RetryRequest) (api.Accepted, 
 	if err := b.known(ctx, d.Project, d.Service, d.Stage); err != nil {
 		return api.Accepted{}, err
 	}
+	if v, _ := b.view.Service(d.Project, d.Service); d.StartedAt.Before(v.Since) {
+		return api.Accepted{}, fairway.Errorf(fairway.KindRefused, "delivery %s belongs to an earlier service %s, which was deleted before %s; deliver the image to the present one with: fairway send event new-artifact --project %s --service %s --image %s --tag %s",
+			d.ID.Short(), d.Service, v.Since.Format(time.RFC3339), d.Project, d.Service, d.Artifact.Image, d.Artifact.Tag)
+	}
 	only, err := b.isRollback(ctx, d)
 	if err != nil {
 		return api.Accepted{}, err
@@ -153,7 +157,11 @@ type release struct {
 // releases returns what was released in the stage, the latest first, and the
 // deliveries of which only the log knows where they were released.
 func (b *backend) releases(r api.Rollback) (known []release, old []fairway.Delivery) {
+	v, _ := b.view.Service(r.Project, r.Service)
 	for _, d := range b.view.Deliveries(controller.DeliveryFilter{Project: r.Project, Service: r.Service, Limit: math.MaxInt}) {
+		if d.StartedAt.Before(v.Since) {
+			continue // another service of that name, which was deleted
+		}
 		if len(d.Stages) == 0 && d.Status.Ended() {
 			old = append(old, d)
 		}

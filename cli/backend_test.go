@@ -273,6 +273,15 @@ func (s *shop) RollbackService(_ context.Context, r api.Rollback) (api.Accepted,
 		Reason: fmt.Sprintf("anna asks for pass back in stage %s: %s", r.Stage, r.Reason)}, nil
 }
 
+func (s *shop) Delete(_ context.Context, r api.Delete) (api.Deletion, error) {
+	if r.Version != "" && r.Version != "v1" {
+		return api.Deletion{}, fairway.Errorf(fairway.KindConflict, "what would be deleted has changed")
+	}
+	return api.Deletion{Project: r.Project, Service: r.Service, KeepRunning: r.KeepRunning, Version: "v1", Done: !r.DryRun,
+		Services: []api.ServiceDeletion{{Service: "carts", Stages: []fairway.StageName{"dev"}, Repository: "sockshop/carts", Tags: 2,
+			Running: []api.RunningVersion{{Stage: "dev", Place: fairway.Place{Namespace: "dev", Service: "carts"}, Tag: "1", Weight: 100}}}}}, nil
+}
+
 func (s *shop) SetRoute(ctx context.Context, r api.SetRoute) (api.RouteState, error) {
 	if r.Weights[fairway.Blue] > 0 && !r.Force {
 		return api.RouteState{}, fairway.Errorf(fairway.KindRefused, "0.6.1-2 in blue of stage %s was turned away; say --force to give it traffic all the same", r.Stage)

@@ -103,6 +103,7 @@ func build(o Options) (*cobra.Command, *cli) {
 		c.approveCommand(), c.rejectCommand(), c.abortCommand(),
 		c.pauseCommand(), c.resumeCommand(), c.retryCommand(),
 		c.rollbackCommand(), c.routeCommand(),
+		c.deleteCommand(),
 		c.loginCommand(), c.logoutCommand(), c.openCommand(), c.imageCommand(),
 		c.lintCommand(), c.schemaCommand(),
 		c.versionCommand(), exitCodesTopic(),

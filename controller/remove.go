@@ -190,15 +190,14 @@ func (w work) removeProject(ctx context.Context) (sequence.Result, error) {
 	return sequence.Result{OK: true, Reason: fmt.Sprintf("%d services were deleted with it, and its repository was moved away", n)}, nil
 }
 
-// services lists what of the project is left to delete: what git has, what is
-// known, and what is being deleted or was left running before, unless that is
-// to stay.
+// services lists what of the project is left to delete: what is known, what is
+// being deleted or was left running before, unless that is to stay, and what
+// git has. What git has and nobody knows is made known first, so that it is
+// deleted like any other. It is looked for last: a service leaves git before
+// its state.
 func (w work) services(ctx context.Context) ([]fairway.ServiceName, error) {
 	p := w.service.project
-	left, err := w.c.Configuration.Services(ctx, p)
-	if err != nil {
-		return nil, err
-	}
+	var left []fairway.ServiceName
 	for _, s := range w.c.View.Services(p) {
 		left = append(left, s.Service)
 	}
@@ -206,6 +205,20 @@ func (w work) services(ctx context.Context) ([]fairway.ServiceName, error) {
 		if r.Project == p && r.Service != sequence.WholeProject && (r.UnderWay || len(r.Kept) > 0 && !w.e.Remove.Keep) {
 			left = append(left, r.Service)
 		}
+	}
+	there, err := w.c.Configuration.Services(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range there {
+		if slices.Contains(left, s) {
+			continue
+		}
+		in := sequence.Input{Onboard: &sequence.Onboard{Actor: w.e.Remove.Actor}}
+		if _, err := w.c.Submit(ctx, p, s, "onboard:"+w.e.Key(), in); err != nil {
+			return nil, err
+		}
+		left = append(left, s)
 	}
 	slices.Sort(left)
 	return slices.Compact(left), nil
@@ -216,15 +229,6 @@ func (w work) removeService(ctx context.Context, s fairway.ServiceName) error {
 	repository := ""
 	if rem.Repository != "" {
 		repository = rem.Repository + "/" + string(s)
-	}
-	_, lives := w.c.View.Service(p, s)
-	if r, _ := w.c.View.Removal(p, s); !lives && !r.UnderWay && len(r.Kept) == 0 {
-		// Git has it and nobody knows it: it is made known, so that it is
-		// deleted like any other.
-		in := sequence.Input{Onboard: &sequence.Onboard{Actor: rem.Actor}}
-		if _, err := w.c.Submit(ctx, p, s, "onboard:"+w.e.Key(), in); err != nil {
-			return err
-		}
 	}
 	_, err := w.c.Submit(ctx, p, s, "remove:"+w.e.Key(), sequence.Input{Command: &sequence.Command{
 		Verb: sequence.Remove, Actor: rem.Actor, Reason: rem.Reason, Keep: rem.Keep, Repository: repository,

@@ -3,6 +3,7 @@ package project
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/chart"
@@ -10,14 +11,27 @@ import (
 	"github.com/fairwaycd/fairway/git"
 )
 
-// Services implements [controller.Configuration].
+// Services implements [controller.Configuration]. It looks at all branches and
+// not at the shipyard: a project whose shipyard cannot be read has services.
 func (k *Keeper) Services(ctx context.Context, p fairway.ProjectName) ([]fairway.ServiceName, error) {
 	ok, err := k.Git.Exists(ctx, p)
 	if err != nil || !ok {
 		return nil, err
 	}
-	i, err := k.Project(ctx, p)
-	return i.Services, err
+	branches, err := k.Git.Branches(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	var all []fairway.ServiceName
+	for b := range branches {
+		services, err := k.servicesOf(ctx, p, fairway.StageName(b))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, services...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
 }
 
 // Remove implements [controller.Configuration]. A project that is not there

@@ -81,6 +81,10 @@ func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, name, r
 	}
 	tells := isTag(reference)
 	if tells {
+		if err := r.o.Admit(ctx, name, reference); err != nil {
+			writeError(w, http.StatusForbidden, "DENIED", err.Error())
+			return
+		}
 		unlock, err := r.tags.lock(ctx, name+":"+reference)
 		if err != nil {
 			writeError(w, http.StatusServiceUnavailable, "UNAVAILABLE", "another push of this tag is under way; push again")

@@ -53,6 +53,9 @@ type Options struct {
 	// set. The client's going away does not cancel it; 30 s do. Nil calls
 	// nobody.
 	OnPush func(context.Context, Push) error
+	// Admit is asked before a tag is stored; its error refuses the PUT, and is
+	// what the client shows. Default: every tag is admitted.
+	Admit func(ctx context.Context, repository, tag string) error
 	// Failpoint is called with a name at every point where a crash matters.
 	// Nil calls nobody.
 	Failpoint func(name string)
@@ -78,6 +81,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.OnPush == nil {
 		o.OnPush = func(context.Context, Push) error { return nil }
+	}
+	if o.Admit == nil {
+		o.Admit = func(context.Context, string, string) error { return nil }
 	}
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}

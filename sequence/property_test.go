@@ -16,7 +16,7 @@ func check(t testing.TB, s *State) {
 	t.Helper()
 	foreground := map[fairway.DeliveryID]int{}
 	for _, e := range s.Pending {
-		if e.Step != fairway.StepRetire && e.Step != fairway.StepRoute {
+		if e.Step != fairway.StepRetire && e.Step != fairway.StepRoute && e.Step != fairway.StepRemove {
 			foreground[e.Delivery]++
 		}
 		if !slices.ContainsFunc(s.Deadlines, func(l Deadline) bool { return l.Key == e.Key() }) {
@@ -215,6 +215,10 @@ func drawInput(rt *rapid.T, w *world, plan []fairway.Stage, old []Input, i int) 
 			Verb: rapid.SampledFrom([]Verb{SetRoute, Rollback}).Draw(rt, "verb"), Stage: rapid.SampledFrom(plan).Draw(rt, "stage").Name,
 			Weights: fairway.Weights{fairway.Blue: share, fairway.Green: 100 - share}, Force: rapid.Bool().Draw(rt, "force"), Actor: "ann", Reason: "because",
 		}}
+	case k == 8 && rapid.IntRange(0, 4).Draw(rt, "remove") == 0:
+		return Input{Command: &Command{Verb: Remove, Keep: rapid.Bool().Draw(rt, "keep"), Actor: "ann", Reason: "because"}}
+	case k == 9 && !w.s.Onboarded:
+		return Input{Onboard: &Onboard{Actor: "bob"}}
 	case k == 6 && len(w.s.Open) > 0:
 		return Input{Command: &Command{
 			Verb:     rapid.SampledFrom([]Verb{Approve, Reject, Abort, Pause, Resume}).Draw(rt, "verb"),

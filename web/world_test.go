@@ -178,6 +178,10 @@ func (w *world) RollbackService(context.Context, api.Rollback) (api.Accepted, er
 	return api.Accepted{}, fairway.Errorf(fairway.KindRefused, "the console has no rollback")
 }
 
+func (w *world) Delete(context.Context, api.Delete) (api.Deletion, error) {
+	return api.Deletion{}, fairway.Errorf(fairway.KindRefused, "the console deletes nothing")
+}
+
 func (w *world) SetRoute(context.Context, api.SetRoute) (api.RouteState, error) {
 	return api.RouteState{}, fairway.Errorf(fairway.KindRefused, "the console sets no weights")
 }
