@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/fairwaycd/fairway"
 )
@@ -59,10 +58,14 @@ func (s *server) delete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	version, err := tagOf(r.Header.Get("If-Match"))
+	if err != nil {
+		return err
+	}
 	d := Delete{
 		Project: fairway.ProjectName(r.PathValue("project")), Service: fairway.ServiceName(r.PathValue("s")),
 		KeepRunning: q.flag("keepRunning"), DryRun: q.flag("dryRun"), Reason: q.text("reason"),
-		Version: strings.Trim(r.Header.Get("If-Match"), `"`),
+		Version: version,
 	}
 	if err := q.err(); err != nil {
 		return err
@@ -77,6 +80,18 @@ func (s *server) delete(w http.ResponseWriter, r *http.Request) error {
 		status = http.StatusAccepted
 	}
 	return writeJSON(w, status, done)
+}
+
+// tagOf reads the entity tag of a header; none is "".
+func tagOf(header string) (string, error) {
+	if header == "" {
+		return "", nil
+	}
+	tag, err := strconv.Unquote(header)
+	if err != nil {
+		return "", withStatus(http.StatusBadRequest, fairway.Invalid("If-Match", header, "is not one entity tag", `send what the dry run's ETag says, such as "4f1c2d9e0b7a8c35"`))
+	}
+	return tag, nil
 }
 
 // Delete implements [Backend].
