@@ -99,6 +99,8 @@ type Violation struct {
 // IndicatorResult is one indicator's part of an evaluation.
 type IndicatorResult struct {
 	ID         string             `json:"id"`
+	Title      string             `json:"title,omitempty"` // for people, where the specification gives one
+	Key        bool               `json:"key,omitempty"`   // failing it fails the whole
 	Score      float64            `json:"score"`
 	MaxScore   float64            `json:"maxScore"`
 	Violations []Violation        `json:"violations"`
@@ -135,4 +137,16 @@ type Evaluation struct {
 	Tied             bool              `json:"tied"` // all samples belong to the version under test
 	Reason           string            `json:"reason"`
 	EvaluatedAt      time.Time         `json:"evaluatedAt"`
+	// ComparedWith are the earlier evaluations that relative limits were
+	// computed from.
+	ComparedWith []string `json:"comparedWith,omitempty"`
+	// Invalidated says that the evaluation is not to be compared with.
+	Invalidated *Invalidation `json:"invalidated,omitempty"`
+}
+
+// Invalidation is a person's word that an evaluation does not count.
+type Invalidation struct {
+	Actor  string    `json:"actor"`
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
 }

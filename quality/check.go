@@ -15,6 +15,9 @@ import (
 // below where sums lose digits.
 const maxScore = 1e9
 
+// maxPercent bounds a limit that is relative to an earlier value.
+const maxPercent = 1e6
+
 // checker collects the problems of one document.
 type checker struct {
 	file     string
@@ -256,11 +259,17 @@ func (c *checker) grading(n *node, field string) Grading {
 
 func (c *checker) limits(t *node, field string) []Limit {
 	before := c.count()
-	c.keys(t, field, "upperSevere", "upperWarning", "lowerSevere", "lowerWarning")
+	c.keys(t, field, slices.Concat(limitNames, relativeNames)...)
 	var limits []Limit
 	for _, name := range limitNames {
 		if n := t.get(name); n != nil {
 			v := c.number(n, field+"."+name, -math.MaxFloat64, math.MaxFloat64)
+			limits = append(limits, Limit{Name: name, Value: v, Text: n.text})
+		}
+	}
+	for _, name := range relativeNames {
+		if n := t.get(name); n != nil {
+			v := c.number(n, field+"."+name, 0, maxPercent)
 			limits = append(limits, Limit{Name: name, Value: v, Text: n.text})
 		}
 	}
@@ -285,6 +294,12 @@ func (c *checker) limits(t *node, field string) []Limit {
 // a comes before b in the order of limitNames.
 func contradiction(a, b Limit) string {
 	switch {
+	case a.relative() != b.relative() || a.relative() && a.upper() != b.upper():
+		return "" // depends on the earlier value
+	case a.relative() && b.Value > a.Value && b.upper(), a.relative() && b.Value > a.Value && !b.upper():
+		return "write a warning at or below the severe limit; beyond that nothing is a mere warning"
+	case a.relative():
+		return ""
 	case a.upper() != b.upper(): // a is a lower one
 		if a.Value >= b.Value {
 			return "write upper limits above lower ones; as it stands every value breaks one of them"

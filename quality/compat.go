@@ -184,12 +184,12 @@ func (ind Indicator) judgeCompat(g *node, r SourceResult) (fairway.IndicatorResu
 			score = points
 		}
 		for _, l := range s.broken {
-			ir.Violations = append(ir.Violations, violationCompat(l, v, g.get("thresholds").get(l.Name), ind.Grade.Metadata))
+			ir.Violations = append(ir.Violations, violationCompat(l.Criterion, v, g.get("thresholds").get(l.Name), ind.Grade.Metadata))
 		}
 		all = append(all, s)
 	}
 	ir.Score = score.number()
-	ir.Explanation = explain(ind, all)
+	ir.Explanation = ind.measure().explain(all)
 	return ir, score
 }
 
@@ -220,14 +220,14 @@ func (ind Indicator) gradeCompat(thresholds *node, v Value, metricScore js) (ser
 			return false
 		}
 		l, _ := ind.Grade.limit(name)
-		broken := value.atMost(limit)
+		beyond := value.atMost(limit)
 		if l.upper() {
-			broken = limit.atMost(value)
+			beyond = limit.atMost(value)
 		}
-		if broken {
-			s.broken = append(s.broken, l)
+		if beyond {
+			s.broken = append(s.broken, broken{l.criterion(), l.Value})
 		}
-		return broken
+		return beyond
 	}
 	for _, side := range []string{"lower", "upper"} {
 		if breaks(side + "Severe") {
@@ -242,7 +242,7 @@ func (ind Indicator) gradeCompat(thresholds *node, v Value, metricScore js) (ser
 
 // violationCompat records a broken limit; a limit that is no number, which only
 // the original can compare, is left to the explanation.
-func violationCompat(l Limit, v Value, limit *node, metadata json.RawMessage) fairway.Violation {
+func violationCompat(l Criterion, v Value, limit *node, metadata json.RawMessage) fairway.Violation {
 	violation := fairway.Violation{Key: v.Key, Value: v.JSON, Breach: l.Name, Metadata: metadata}
 	if f := toJS(limit).number(); f-f == 0 {
 		violation.Threshold = &f

@@ -18,6 +18,9 @@ type Options struct {
 	// Sources are the names of the metric sources that exist; the compatible
 	// reading skips indicators of all others. Default: [KnownSources].
 	Sources []string
+	// Earlier are evaluations of the same service and stage, the newest
+	// first, to which relative criteria refer.
+	Earlier []fairway.Evaluation
 }
 
 // SourceResult is what a metric source answered for one indicator.
@@ -43,6 +46,12 @@ type Judgement struct {
 	// compatible reading.
 	Indicators []fairway.IndicatorResult
 	Reason     string // why the verdict is what it is
+	// ComparedWith are the evaluations that relative criteria were about.
+	ComparedWith []string
+	Notes        []string
+
+	percent   bool
+	keyFailed []string
 }
 
 // The breaches that are no limits. The first is part of the format.
@@ -62,20 +71,7 @@ func Evaluate(spec Perfspec, results map[string]SourceResult, o Options) (Judgem
 	if spec.Compat || o.Compat {
 		return evaluateCompat(spec, results, o)
 	}
-	j := Judgement{Objectives: spec.Objectives}
-	var scores []float64
-	for _, ind := range spec.Indicators {
-		r, ok := results[ind.ID]
-		if !ok {
-			return Judgement{}, missingResult(ind.ID)
-		}
-		ir := ind.judge(r)
-		scores = append(scores, ir.Score)
-		j.Indicators = append(j.Indicators, ir)
-	}
-	j.TotalScore = sum(scores)
-	j.decide()
-	return j, nil
+	return EvaluateCriteria(spec.Criteria(), results, o)
 }
 
 func missingResult(id string) error {
@@ -95,67 +91,6 @@ func sum(scores []float64) float64 {
 	return f
 }
 
-// judge grades every series; the worst one decides.
-func (ind Indicator) judge(r SourceResult) fairway.IndicatorResult {
-	g := ind.Grade
-	ir := fairway.IndicatorResult{ID: ind.ID, Source: ind.Source, MaxScore: g.MetricScore, Limits: g.limits(), Violations: []fairway.Violation{}}
-	if r.Failure != "" {
-		ir.Error = r.Failure
-		ir.Explanation = ind.ID + ": " + r.Failure
-		return ir
-	}
-	if len(r.Values) == 0 {
-		if g.IgnoreEmpty {
-			ir.Score = g.MetricScore
-		} else {
-			ir.Violations = append(ir.Violations, fairway.Violation{Breach: breachNoValues})
-		}
-		ir.Explanation = explain(ind, nil)
-		return ir
-	}
-	ir.Score = g.MetricScore
-	var all []series
-	for _, v := range r.Values {
-		s := g.grade(v)
-		ir.Score = min(ir.Score, s.score)
-		ir.Violations = append(ir.Violations, s.violations(g.Metadata)...)
-		all = append(all, s)
-	}
-	ir.Explanation = explain(ind, all)
-	return ir
-}
-
-// series is one graded value.
-type series struct {
-	value  Value
-	number float64
-	finite bool
-	score  float64
-	broken []Limit
-}
-
-func (g Grading) grade(v Value) series {
-	s := series{value: v, score: g.MetricScore}
-	s.number, s.finite = finite(v.JSON)
-	if !s.finite {
-		s.score = 0
-		return s
-	}
-	for _, side := range [][2]string{{"lowerSevere", "lowerWarning"}, {"upperSevere", "upperWarning"}} {
-		severe, hasSevere := g.limit(side[0])
-		warning, hasWarning := g.limit(side[1])
-		switch {
-		case hasSevere && severe.broken(s.number):
-			s.score = 0
-			s.broken = append(s.broken, severe)
-		case hasWarning && warning.broken(s.number):
-			s.score /= 2
-			s.broken = append(s.broken, warning)
-		}
-	}
-	return s
-}
-
 // finite reads a JSON number, or text that holds one.
 func finite(raw json.RawMessage) (float64, bool) {
 	text := string(raw)
@@ -166,17 +101,6 @@ func finite(raw json.RawMessage) (float64, bool) {
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
-}
-
-func (s series) violations(metadata json.RawMessage) []fairway.Violation {
-	if !s.finite {
-		return []fairway.Violation{{Key: s.value.Key, Value: jsonOrText(s.value.JSON), Breach: breachNotANum, Metadata: metadata}}
-	}
-	var vs []fairway.Violation
-	for _, l := range s.broken {
-		vs = append(vs, fairway.Violation{Key: s.value.Key, Value: s.value.JSON, Breach: l.Name, Threshold: &l.Value, Metadata: metadata})
-	}
-	return vs
 }
 
 // jsonOrText returns raw where it is JSON, and else what it says as JSON text,
@@ -208,20 +132,30 @@ func (j *Judgement) decide() {
 		}
 	}
 	total, o := number(j.TotalScore), j.Objectives
+	reached := total + " of " + number(most) + " points"
+	pass, warning := "the pass objective "+number(o.Pass), "the warning objective "+number(o.Warning)
+	if j.percent {
+		reached = number(math.Round(j.TotalScore*100)/100) + " % of the points"
+		pass, warning = pass+" %", warning+" %"
+	}
 	switch {
 	case len(failed) > 0:
 		j.Verdict = fairway.VerdictError
 		j.Reason = "could not be judged: " + strings.Join(failed, "; ")
 		return
+	case len(j.keyFailed) > 0:
+		j.Verdict = fairway.VerdictFail
+		j.Reason = "a key indicator failed: " + strings.Join(j.keyFailed, "; ")
+		return
 	case o.Pass <= j.TotalScore:
 		j.Verdict = fairway.VerdictPass
-		j.Reason = total + " of " + number(most) + " points reach the pass objective " + number(o.Pass)
+		j.Reason = reached + " reach " + pass
 	case o.Warning <= j.TotalScore:
 		j.Verdict = fairway.VerdictWarning
-		j.Reason = total + " of " + number(most) + " points reach the warning objective " + number(o.Warning) + ", not the pass objective " + number(o.Pass)
+		j.Reason = reached + " reach " + warning + ", not " + pass
 	default:
 		j.Verdict = fairway.VerdictFail
-		j.Reason = total + " of " + number(most) + " points are below the warning objective " + number(o.Warning)
+		j.Reason = reached + " are below " + warning
 	}
 	why := lost
 	if len(why) == 0 {

@@ -9,31 +9,38 @@ import (
 	"strings"
 )
 
-// explain returns the sentence that says why an indicator got its points. It
+// explain returns the sentence that says why a measure got its points. It
 // does not depend on the order of the series.
-func explain(ind Indicator, all []series) string {
+func (m Measure) explain(all []series) string {
 	if len(all) == 0 {
-		if ind.Grade.IgnoreEmpty {
-			return ind.ID + ": there are no data, which ignoreEmpty lets pass"
+		if m.IgnoreEmpty {
+			return m.name() + ": there are no data, which ignoreEmpty lets pass"
 		}
-		return ind.ID + ": there are no data for this test"
+		return m.name() + ": there are no data for this test"
 	}
-	bad := 0
+	bad, alone := 0, false
 	for _, s := range all {
 		if !s.good() {
 			bad++
 		}
+		alone = alone || s.alone
+	}
+	tail := ""
+	if alone {
+		tail = "; there is no earlier evaluation to compare with"
 	}
 	if bad == 0 {
-		return ind.ID + ": " + within(ind.Grade, all)
+		return m.name() + ": " + m.within(all) + tail
 	}
-	worst := slices.MinFunc(all, worse)
-	text := fmt.Sprintf("%s: %s %s in %d of %d series", ind.ID, worst.text(), worst.fault(), bad, len(all))
+	worst := worstOf(all)
+	text := fmt.Sprintf("%s: %s %s in %d of %d series", m.name(), worst.text(), worst.fault(), bad, len(all))
 	if worst.value.Key != "" {
 		text += "; worst: " + worst.value.Key
 	}
-	return text
+	return text + tail
 }
+
+func worstOf(all []series) series { return slices.MinFunc(all, worse) }
 
 func (s series) good() bool { return s.finite && len(s.broken) == 0 }
 
@@ -57,12 +64,8 @@ func (s series) fault() string {
 		return "is not a finite number and cannot be judged"
 	}
 	var faults []string
-	for _, l := range s.broken {
-		where := "at or below"
-		if l.upper() {
-			where = "at or above"
-		}
-		faults = append(faults, where+" "+l.Name+" "+l.Text)
+	for _, b := range s.broken {
+		faults = append(faults, b.fault())
 	}
 	return "is " + strings.Join(faults, " and ")
 }
@@ -70,8 +73,8 @@ func (s series) fault() string {
 // beyond returns how far the value is beyond its limits.
 func (s series) beyond() float64 {
 	d := 0.0
-	for _, l := range s.broken {
-		d = math.Max(d, math.Abs(s.number-l.Value))
+	for _, b := range s.broken {
+		d = math.Max(d, math.Abs(s.number-b.target))
 	}
 	return d
 }
@@ -89,25 +92,56 @@ func worse(a, b series) int {
 		cmp.Compare(a.value.Key, b.value.Key), cmp.Compare(a.text(), b.text()))
 }
 
-// within describes series of which none broke a limit.
-func within(g Grading, all []series) string {
-	var limits []string
-	for _, pair := range [][3]string{{"above", "lowerWarning", "lowerSevere"}, {"below", "upperWarning", "upperSevere"}} {
-		l, ok := g.limit(pair[1])
-		if !ok {
-			l, ok = g.limit(pair[2])
-		}
-		if ok {
-			limits = append(limits, pair[0]+" "+l.Name+" "+l.Text)
-		}
-	}
-	tail := strings.Join(limits, " and ")
-	if tail == "" {
-		tail = "not limited"
-	}
+// within describes series of which none missed its criteria.
+func (m Measure) within(all []series) string {
+	tail := m.bounds(all)
 	if len(all) == 1 {
 		return all[0].text() + " is " + tail
 	}
 	byNumber := func(a, b series) int { return cmp.Compare(a.number, b.number) }
 	return fmt.Sprintf("%s to %s in %d series are %s", slices.MinFunc(all, byNumber).text(), slices.MaxFunc(all, byNumber).text(), len(all), tail)
+}
+
+// bounds describes what holds for all series: of a perfspec the nearest limit
+// on each side, of an SLO the first set that they meet.
+func (m Measure) bounds(all []series) string {
+	if !m.judged() {
+		return "for information only"
+	}
+	for _, set := range m.Pass {
+		var parts []string
+		met := true
+		for _, s := range all {
+			met = met && s.missed([]Set{set}) == nil
+		}
+		for _, c := range set {
+			if c.Name == c.written() {
+				parts = append(parts, c.Name)
+			}
+		}
+		if met && len(parts) > 0 {
+			return strings.Join(parts, " and ")
+		}
+	}
+	return m.nearest()
+}
+
+func (m Measure) nearest() string {
+	var limits []string
+	for _, pair := range [][2]string{{"above", "lower"}, {"below", "upper"}} {
+		for _, set := range append(slices.Clone(m.Pass), m.Warning...) {
+			i := slices.IndexFunc(set, func(c Criterion) bool { return strings.HasPrefix(c.Name, pair[1]+"Warning") })
+			if i < 0 {
+				i = slices.IndexFunc(set, func(c Criterion) bool { return strings.HasPrefix(c.Name, pair[1]) })
+			}
+			if i >= 0 {
+				limits = append(limits, pair[0]+" "+set[i].Name+" "+set[i].Text)
+				break
+			}
+		}
+	}
+	if len(limits) == 0 {
+		return "not limited"
+	}
+	return strings.Join(limits, " and ")
 }

@@ -3,6 +3,7 @@ package quality
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/fairwaycd/fairway"
 )
@@ -38,7 +39,7 @@ type Grading struct {
 // Limit is a bound of an indicator's values, broken by a value that is equal to
 // it or beyond it.
 type Limit struct {
-	Name  string // upperSevere, upperWarning, lowerSevere or lowerWarning
+	Name  string // upperSevere, upperWarning, lowerSevere or lowerWarning, and these with Perc: percent of the earlier value
 	Value float64
 	Text  string // as written
 }
@@ -46,14 +47,13 @@ type Limit struct {
 // limitNames are the limits in the order in which they are tested.
 var limitNames = []string{"lowerSevere", "lowerWarning", "upperSevere", "upperWarning"}
 
-func (l Limit) upper() bool { return l.Name == "upperSevere" || l.Name == "upperWarning" }
+// relativeNames are the limits in percent above or below the value of an
+// earlier evaluation.
+var relativeNames = []string{"lowerSeverePerc", "lowerWarningPerc", "upperSeverePerc", "upperWarningPerc"}
 
-func (l Limit) broken(v float64) bool {
-	if l.upper() {
-		return v >= l.Value
-	}
-	return v <= l.Value
-}
+func (l Limit) upper() bool    { return strings.HasPrefix(l.Name, "upper") }
+func (l Limit) severe() bool   { return strings.Contains(l.Name, "Severe") }
+func (l Limit) relative() bool { return strings.HasSuffix(l.Name, "Perc") }
 
 // limit returns the limit of that name.
 func (g Grading) limit(name string) (Limit, bool) {
