@@ -138,6 +138,10 @@ func EvaluateCriteria(c Criteria, results map[string]SourceResult, o Options) (J
 		if m.Key && ir.Score == 0 && ir.Error == "" {
 			j.keyFailed = append(j.keyFailed, ir.Explanation)
 		}
+		if !m.judged() && ir.Error != "" {
+			j.Notes = append(j.Notes, ir.Explanation)
+			ir.Notes, ir.Error = append(ir.Notes, ir.Error), ""
+		}
 		scores = append(scores, ir.Score)
 		most += ir.MaxScore
 		j.Indicators = append(j.Indicators, ir)

@@ -84,6 +84,9 @@ type ParseOptions struct {
 	// Sources are the names of the metric sources that exist. Default: those
 	// that the format knows, Dynatrace and Prometheus.
 	Sources []string
+	// Source is the metric source of an sli.yaml that lies in a directory of
+	// that name; empty elsewhere.
+	Source string
 }
 
 // The values that the format knows.
