@@ -42,7 +42,7 @@ type judgeWith struct {
 
 func (j judgeWith) Judge(ctx context.Context, r controller.GateRequest) (fairway.Evaluation, error) {
 	ev, err := j.gate.Evaluate(ctx, gate.Request{
-		Subject: r.Subject, Window: r.Window, Commit: r.Commit, Spec: r.Spec, SpecFile: r.SpecFile, Stage: r.Stage,
+		Subject: r.Subject, Window: r.Window, Commit: r.Commit, Files: r.Objectives, Stage: r.Stage,
 	})
 	if err == nil && j.off {
 		ev.Verdict, ev.Reason = fairway.VerdictPass, "the gate is switched off"

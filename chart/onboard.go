@@ -269,7 +269,10 @@ func (o *onboarding) warn(deployment []byte) {
 }
 
 // resourceDirs are the directories of a service beside its chart.
-var resourceDirs = []string{"perfspec", "tests", "jmeter"}
+var resourceDirs = []string{"perfspec", "tests", "jmeter", "prometheus", "dynatrace"}
+
+// resourceFiles lie in the service's directory itself.
+var resourceFiles = []string{"slo.yaml", "sli.yaml"}
 
 // Resources returns the paths in the branch for a service's other files, given
 // by their paths within its directory.
@@ -278,8 +281,9 @@ func Resources(s fairway.ServiceName, resources map[string][]byte) (map[string][
 	var ps []fairway.Problem
 	for _, name := range slices.Sorted(maps.Keys(resources)) {
 		dir, rest, _ := strings.Cut(name, "/")
-		if path.Clean(name) != name || rest == "" || !slices.Contains(resourceDirs, dir) {
-			ps = append(ps, fairway.Problem{File: name, Message: "has no place in a service's directory", Remedy: "put it under " + strings.Join(resourceDirs, "/, ") + "/"})
+		placed := rest != "" && slices.Contains(resourceDirs, dir) || slices.Contains(resourceFiles, name)
+		if path.Clean(name) != name || !placed {
+			ps = append(ps, fairway.Problem{File: name, Message: "has no place in a service's directory", Remedy: "put it under " + strings.Join(resourceDirs, "/, ") + "/, or name it " + strings.Join(resourceFiles, " or ")})
 			continue
 		}
 		out[string(s)+"/"+name] = append([]byte{}, resources[name]...)

@@ -17,14 +17,14 @@ import (
 
 // resourceDirs are the directories of a service's repository that Fairway
 // understands, as a person reads them.
-const resourceDirs = "perfspec, tests, jmeter"
+const resourceDirs = "perfspec, tests, jmeter, prometheus, dynatrace"
 
 func isResourceDir(name string) bool {
 	return slices.Contains(strings.Split(resourceDirs, ", "), name)
 }
 
 // understood is the remedy for everything that is none of them.
-const understood = "understood are the directories perfspec, tests and jmeter, and the files perfspec.json, functional.yaml, performance.yaml and *.jmx"
+const understood = "understood are the directories perfspec, tests, jmeter, prometheus and dynatrace, and the files slo.yaml, sli.yaml, perfspec.json, functional.yaml, performance.yaml and *.jmx"
 
 // problems gathers what is wrong with the user's input.
 type problems []fairway.Problem
@@ -54,8 +54,12 @@ func resourceTree(dir string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, e := range entries {
 		name := filepath.Join(dir, e.Name())
+		if !e.IsDir() && (e.Name() == "slo.yaml" || e.Name() == "sli.yaml") {
+			ps.add(readResource(name, e.Name(), files))
+			continue
+		}
 		if !isResourceDir(e.Name()) {
-			ps.add(fairway.Invalid("resources", name, "is not understood", "the directory may hold "+resourceDirs+" and nothing else"))
+			ps.add(fairway.Invalid("resources", name, "is not understood", "the directory may hold "+resourceDirs+", slo.yaml, sli.yaml and nothing else"))
 			continue
 		}
 		ps.add(readResourceDir(name, e.Name(), files))
@@ -108,6 +112,8 @@ func resourcePath(name string) string {
 		return "tests/" + name
 	case path.Ext(name) == ".jmx":
 		return "jmeter/" + name
+	case name == "slo.yaml", name == "sli.yaml":
+		return name
 	}
 	return ""
 }
@@ -163,7 +169,7 @@ func (c *cli) addResourceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resource SERVICE --project PROJECT (--stage STAGE | --all-stages) DIR|FILE...",
 		Short: "Add or replace a service's tests and objectives",
-		Long: long("Puts files into the service's directory in the branches of the stages. A directory named perfspec, tests or jmeter keeps its name; a file perfspec.json goes to perfspec, functional.yaml and performance.yaml go to tests, and *.jmx to jmeter. Files that are there already are replaced, others stay.",
+		Long: long("Puts files into the service's directory in the branches of the stages. A directory named perfspec, tests, jmeter, prometheus or dynatrace keeps its name, as do slo.yaml and sli.yaml; a file perfspec.json goes to perfspec, functional.yaml and performance.yaml go to tests, and *.jmx to jmeter. Files that are there already are replaced, others stay.",
 			"tests or objectives have changed, in a build before the image is pushed: the delivery uses what its stage's branch holds when it begins there.",
 			"every problem is listed with file, line and remedy, and no branch was changed. "+capital(understood)+"."),
 		Example: example(

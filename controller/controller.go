@@ -25,9 +25,9 @@ type Configuration interface {
 	// Render returns the objects of one colour at a commit, or at the
 	// branch's tip when commit is empty.
 	Render(ctx context.Context, c Change, commit string, a fairway.Artifact) ([][]byte, error)
-	// Objectives returns the service's gate specification at a commit; ok is
-	// false when it has none.
-	Objectives(ctx context.Context, c Change, commit string) (file string, spec []byte, ok bool, err error)
+	// Objectives returns the files that say what the service has to keep to,
+	// by path within its directory, at a commit; none when it has none.
+	Objectives(ctx context.Context, c Change, commit string) (map[string][]byte, error)
 	// Tests returns the service's test files at a commit.
 	Tests(ctx context.Context, c Change, commit string) (map[string][]byte, error)
 	// Services lists a project's services; none when there is no such project.
@@ -67,12 +67,11 @@ type Tester interface {
 
 // GateRequest asks for a verdict.
 type GateRequest struct {
-	Subject  fairway.Subject
-	Window   fairway.Window
-	Commit   string
-	Stage    fairway.Stage
-	SpecFile string
-	Spec     []byte // nil when the service has no objectives
+	Subject    fairway.Subject
+	Window     fairway.Window
+	Commit     string
+	Stage      fairway.Stage
+	Objectives map[string][]byte // by path within the service's directory
 }
 
 // Gate judges a version. An error means that it could not be asked.

@@ -164,7 +164,7 @@ func (w work) reported(ctx context.Context, report fairway.TestReport) (sequence
 
 // evaluate asks the gate about exactly this version and the test's window.
 func (w work) evaluate(ctx context.Context) (sequence.Result, error) {
-	file, spec, _, err := w.c.Configuration.Objectives(ctx, w.change(), w.e.Commit)
+	files, err := w.c.Configuration.Objectives(ctx, w.change(), w.e.Commit)
 	if err != nil {
 		return sequence.Result{}, fmt.Errorf("read the objectives: %w", err)
 	}
@@ -173,7 +173,7 @@ func (w work) evaluate(ctx context.Context) (sequence.Result, error) {
 	}
 	w.c.Failpoint("evaluation.before")
 	ev, err := w.c.Gate.Judge(ctx, GateRequest{
-		Subject: w.subject(w.e.TestRun), Window: *w.e.Window, Commit: w.e.Commit, Stage: w.e.Plan, SpecFile: file, Spec: spec,
+		Subject: w.subject(w.e.TestRun), Window: *w.e.Window, Commit: w.e.Commit, Stage: w.e.Plan, Objectives: files,
 	})
 	if err != nil {
 		return sequence.Result{}, fmt.Errorf("ask the gate: %w", err)

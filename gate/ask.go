@@ -27,16 +27,17 @@ type answer struct {
 
 // ask puts all indicators' queries at once and returns the answers by id. In a
 // compatible specification indicators of unknown sources are left out.
-func (g *Gate) ask(ctx context.Context, r Request, spec quality.Perfspec) map[string]answer {
-	list := make([]answer, len(spec.Indicators))
+func (g *Gate) ask(ctx context.Context, r Request, spec quality.Spec) map[string]answer {
+	indicators := spec.Indicators()
+	list := make([]answer, len(indicators))
 	var wg sync.WaitGroup
-	for i, ind := range spec.Indicators {
+	for i, ind := range indicators {
 		source, ok := g.sources[ind.Source]
 		if !ok {
 			continue
 		}
 		wg.Go(func() {
-			list[i] = g.persist(ctx, source, fairway.Query{Raw: ind.Query, Window: r.Window, Subject: r.Subject})
+			list[i] = g.persist(ctx, source, fairway.Query{Raw: forRun(ind.Query, r), Window: r.Window, Subject: r.Subject})
 			list[i].indicator = ind
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fairwaycd/fairway"
@@ -74,13 +75,13 @@ func (g *Gate) Sources() []string { return slices.Sorted(maps.Keys(g.sources)) }
 
 // Request is what is to be judged, and by what.
 type Request struct {
-	Subject  fairway.Subject
-	Window   fairway.Window // of the test; queries are asked as of its end
-	Commit   string         // of the stage branch that holds Spec
-	Spec     []byte         // perfspec.json; nil where the service has none
-	SpecFile string         // its path, for messages
-	Stage    fairway.Stage
-	Compat   bool // judge as Pitometer does, though Spec does not ask for it
+	Subject fairway.Subject
+	Window  fairway.Window    // of the test; queries are asked as of its end
+	Commit  string            // of the stage branch that holds Files
+	Files   map[string][]byte // of the service by path; those of [quality.Files] count
+	Stage   fairway.Stage
+	Compat  bool                 // judge a perfspec as Pitometer does, though it does not ask for it
+	Earlier []fairway.Evaluation // of the same service and stage, the newest first
 }
 
 // EvaluationID returns the id of the evaluation of one test run: 16 hexadecimal
@@ -95,12 +96,16 @@ func EvaluationID(s fairway.Subject) string {
 // only error is of kind unavailable, when ctx ended first; it wraps ctx's cause.
 func (g *Gate) Evaluate(ctx context.Context, r Request) (fairway.Evaluation, error) {
 	e := fairway.Evaluation{ID: EvaluationID(r.Subject), Subject: r.Subject, Window: r.Window, Commit: r.Commit, IndicatorResults: []fairway.IndicatorResult{}}
+	spec, found, err := g.read(r)
 	required := r.Stage.WithDefaults().Gate == fairway.GateRequired
-	if r.Spec == nil {
+	switch {
+	case !found:
 		e.Verdict = fairway.VerdictNotJudged
 		e.Reason = "not judged: the service has no objectives"
-	} else {
-		g.judge(ctx, r, &e)
+	case err != nil:
+		e.Verdict, e.Reason = fairway.VerdictError, "the objectives cannot be read: "+redact(err.Error())
+	default:
+		g.judge(ctx, r, spec, &e)
 	}
 	if ctx.Err() != nil {
 		return fairway.Evaluation{}, fairway.Errorf(fairway.KindUnavailable, "the evaluation of %s was interrupted: %w", r.Subject.RunID(), context.Cause(ctx))
@@ -119,7 +124,7 @@ func insist(e *fairway.Evaluation) {
 	switch e.Verdict {
 	case fairway.VerdictNotJudged:
 		e.Verdict = fairway.VerdictFail
-		e.Reason = "the service has no objectives, but the stage says gate: required; add perfspec/perfspec.json to the service, or write gate: optional"
+		e.Reason = "the service has no objectives, but the stage says gate: required; add slo.yaml and sli.yaml, or perfspec/perfspec.json, to the service, or write gate: optional"
 	case fairway.VerdictPass, fairway.VerdictWarning:
 		if e.Tied {
 			return
@@ -129,25 +134,36 @@ func insist(e *fairway.Evaluation) {
 	}
 }
 
-// judge fills e with what the specification says about the subject.
-func (g *Gate) judge(ctx context.Context, r Request, e *fairway.Evaluation) {
-	text := replacePlaceholders(r.Spec, r.Subject.Place.Namespace, r.Window)
-	spec, err := quality.Parse(r.SpecFile, text, quality.ParseOptions{Compat: r.Compat, Sources: g.Sources()})
-	if err != nil {
-		e.Verdict, e.Reason = fairway.VerdictError, "the objectives cannot be read: "+redact(err.Error())
-		return
+// read reads the objectives for this run.
+func (g *Gate) read(r Request) (quality.Spec, bool, error) {
+	files := maps.Clone(r.Files)
+	if text, ok := files[quality.PerfspecFile]; ok {
+		files[quality.PerfspecFile] = replacePlaceholders(text, r.Subject.Place.Namespace, r.Window)
 	}
+	dir := ""
+	if s := r.Subject.Place.Service; s != "" {
+		dir = string(s) + "/"
+	}
+	return quality.Read(dir, files, quality.ParseOptions{Compat: r.Compat, Sources: g.Sources()})
+}
+
+// judge fills e with what the specification says about the subject.
+func (g *Gate) judge(ctx context.Context, r Request, spec quality.Spec, e *fairway.Evaluation) {
 	answers := g.ask(ctx, r, spec)
 	results := map[string]quality.SourceResult{}
 	for id, a := range answers {
-		results[id] = a.result(spec.Compat)
+		results[id] = a.result(spec.Compat())
 	}
-	j, err := quality.Evaluate(spec, results, quality.Options{Sources: g.Sources()})
+	j, err := spec.Judge(results, quality.Options{Sources: g.Sources(), Earlier: r.Earlier})
 	if err != nil {
 		e.Verdict, e.Reason = fairway.VerdictError, "could not be judged: "+redact(err.Error())
 		return
 	}
 	e.Verdict, e.Reason, e.Objectives, e.TotalScore = j.Verdict, j.Reason, j.Objectives, writable(j.TotalScore)
+	e.ComparedWith = j.ComparedWith
+	if len(j.Notes) > 0 {
+		e.Reason += "; " + strings.Join(j.Notes, "; ")
+	}
 	e.Tied = len(j.Indicators) > 0
 	for _, ir := range j.Indicators {
 		a := answers[ir.ID]

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/gate"
+	"github.com/fairwaycd/fairway/quality"
 )
 
 // source answers by the text of the query.
@@ -73,14 +75,13 @@ var start = time.Date(2026, 5, 4, 9, 5, 2, 0, time.UTC)
 
 func request(spec string) gate.Request {
 	r := gate.Request{
-		Subject:  fairway.Subject{Project: "sockshop", Stage: "staging", Place: fairway.Place{Namespace: "sockshop-staging", Service: "carts", Colour: fairway.Green}, Delivery: "d-1", Attempt: 1, Version: "0.6.1-2"},
-		Window:   fairway.Window{Start: start, End: start.Add(9*time.Minute + 29*time.Second)},
-		Commit:   "c0ffee",
-		SpecFile: "carts/perfspec/perfspec.json",
-		Stage:    fairway.Stage{Name: "staging", TestStrategy: fairway.PerformanceTests},
+		Subject: fairway.Subject{Project: "sockshop", Stage: "staging", Place: fairway.Place{Namespace: "sockshop-staging", Service: "carts", Colour: fairway.Green}, Delivery: "d-1", Attempt: 1, Version: "0.6.1-2"},
+		Window:  fairway.Window{Start: start, End: start.Add(9*time.Minute + 29*time.Second)},
+		Commit:  "c0ffee",
+		Stage:   fairway.Stage{Name: "staging", TestStrategy: fairway.PerformanceTests},
 	}
 	if spec != "" {
-		r.Spec = []byte(spec)
+		r.Files = map[string][]byte{quality.PerfspecFile: []byte(spec)}
 	}
 	return r
 }
@@ -161,7 +162,7 @@ func TestGateRequired(t *testing.T) {
 		{"not tied, optional", always(untied), spec(indicator("a", "q")), fairway.GateOptional, fairway.VerdictPass, "100 of 100 points"},
 		{"not tied, default", always(untied), spec(indicator("a", "q")), "", fairway.VerdictPass, "100 of 100 points"},
 		{"one of two not tied", mixed, spec(indicator("a", "other"), indicator("b", "tied")), fairway.GateRequired, fairway.VerdictFail, "not tied to the version"},
-		{"no objectives", always(samples(0.1)), "", fairway.GateRequired, fairway.VerdictFail, "gate: required; add perfspec/perfspec.json"},
+		{"no objectives", always(samples(0.1)), "", fairway.GateRequired, fairway.VerdictFail, "gate: required; add slo.yaml and sli.yaml, or perfspec/perfspec.json"},
 		{"no objectives, optional", always(samples(0.1)), "", fairway.GateOptional, fairway.VerdictNotJudged, "no objectives"},
 		{"error stays an error", always(samples(0.1)), "{", fairway.GateRequired, fairway.VerdictError, "cannot be read"},
 	}
@@ -381,3 +382,40 @@ func TestEvaluationID(t *testing.T) {
 		t.Error(a)
 	}
 }
+
+// TestAnSLOIsJudged with its placeholders, and compared with what was before.
+func TestAnSLOIsJudged(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	source := sourceFunc(func(q fairway.Query) (fairway.Answer, error) {
+		var text string
+		if err := json.Unmarshal(q.Raw, &text); err != nil {
+			return fairway.Answer{}, err
+		}
+		asked = append(asked, text)
+		return fairway.Answer{Samples: []fairway.Sample{fairway.NewSample("{}", q.Window.End, 12)}, Resolved: text, Tied: true}, nil
+	})
+	r := request("")
+	r.Files = map[string][]byte{
+		quality.SLOFile: []byte("objectives: [{sli: latency, pass: [{criteria: ['<=+10%']}]}]\ntotal_score: {pass: 90%, warning: 75%}"),
+		quality.SLIFile: []byte("indicators: {latency: 'x{p=\"$PROJECT-$STAGE\", s=\"$SERVICE\", e=\"$ENVIRONMENT\"}[$DURATION_SECONDS] + y[$DURATION_MINUTESm]'}"),
+	}
+	r.Earlier = []fairway.Evaluation{{ID: "before", Verdict: fairway.VerdictPass, IndicatorResults: []fairway.IndicatorResult{{ID: "latency", Samples: []fairway.Sample{fairway.NewSample("{}", start, 10)}}}}}
+	e, err := gate.New([]fairway.MetricSource{source}, gate.Options{}).Evaluate(t.Context(), r)
+	if err != nil || e.Verdict != fairway.VerdictFail || !slices.Equal(e.ComparedWith, []string{"before"}) || !strings.Contains(e.Reason, "latency: 12 is not <=+10% (11)") {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if want := `x{p="sockshop-staging", s="carts", e="sockshop-staging"}[569s] + y[10m]`; len(asked) != 1 || asked[0] != want {
+		t.Errorf("asked %q, want %q", asked, want)
+	}
+	r.Files[quality.SLOFile] = []byte("objectives: [{sli: other}]\ntotal_score: {pass: 90%}")
+	if e, err := gate.New([]fairway.MetricSource{source}, gate.Options{}).Evaluate(t.Context(), r); err != nil || e.Verdict != fairway.VerdictError || !strings.Contains(e.Reason, "carts/slo.yaml:1:20") {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+type sourceFunc func(q fairway.Query) (fairway.Answer, error)
+
+func (sourceFunc) Name() string { return "Prometheus" }
+
+func (f sourceFunc) Query(_ context.Context, q fairway.Query) (fairway.Answer, error) { return f(q) }

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"encoding/json"
 	"regexp"
 	"strconv"
 	"strings"
@@ -32,6 +33,31 @@ func replacePlaceholders(spec []byte, ns fairway.Namespace, w fairway.Window) []
 
 func roundUp(d, unit time.Duration) string {
 	return strconv.FormatInt(int64((d+unit-1)/unit), 10)
+}
+
+// forRun replaces the placeholders in a query that is text as Keptn's later
+// versions did: unlike in a perfspec, $DURATION_SECONDS has its unit. In a
+// perfspec nothing is left to replace by now.
+func forRun(query json.RawMessage, r Request) json.RawMessage {
+	var text string
+	if json.Unmarshal(query, &text) != nil || !strings.Contains(text, "$") {
+		return query
+	}
+	d := r.Window.Duration()
+	if d <= 0 || r.Window.Start.IsZero() || r.Window.End.IsZero() {
+		d = noDuration
+	}
+	seconds, minutes := roundUp(d, time.Second)+"s", roundUp(d, time.Minute)+"m"
+	s := r.Subject
+	text = strings.NewReplacer(
+		"$DURATION_SECONDSs", seconds, "$DURATION_SECONDS", seconds, "$DURATION_MINUTESm", minutes, "$DURATION_MINUTES", minutes,
+		"$ENVIRONMENT", string(s.Place.Namespace), "$PROJECT", string(s.Project), "$STAGE", string(s.Stage), "$SERVICE", string(s.Place.Service),
+	).Replace(text)
+	out, err := json.Marshal(text)
+	if err != nil {
+		return query
+	}
+	return out
 }
 
 // secrets match what an error of a source may carry and nobody should read:

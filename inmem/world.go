@@ -116,8 +116,8 @@ func (w *World) Render(context.Context, controller.Change, string, fairway.Artif
 }
 
 // Objectives implements [controller.Configuration].
-func (w *World) Objectives(context.Context, controller.Change, string) (string, []byte, bool, error) {
-	return "perfspec/perfspec.json", []byte("{}"), true, nil
+func (w *World) Objectives(context.Context, controller.Change, string) (map[string][]byte, error) {
+	return map[string][]byte{"perfspec/perfspec.json": []byte("{}")}, nil
 }
 
 // Tests implements [controller.Configuration].

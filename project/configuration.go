@@ -11,6 +11,7 @@ import (
 	"github.com/fairwaycd/fairway/controller"
 	"github.com/fairwaycd/fairway/git"
 	"github.com/fairwaycd/fairway/helm"
+	"github.com/fairwaycd/fairway/quality"
 )
 
 // commit changes the stage's branch for an effect; the key makes it happen
@@ -86,14 +87,22 @@ func (k *Keeper) Render(ctx context.Context, c controller.Change, commit string,
 }
 
 // Objectives implements [controller.Configuration].
-func (k *Keeper) Objectives(ctx context.Context, c controller.Change, commit string) (string, []byte, bool, error) {
-	file := string(c.Service) + "/perfspec/perfspec.json"
+func (k *Keeper) Objectives(ctx context.Context, c controller.Change, commit string) (map[string][]byte, error) {
 	snap, err := k.at(ctx, c, commit)
 	if err != nil {
-		return file, nil, false, err
+		return nil, err
 	}
-	spec, ok, err := snap.File(file)
-	return file, spec, ok, err
+	out := map[string][]byte{}
+	for _, name := range quality.Files() {
+		body, ok, err := snap.File(string(c.Service) + "/" + name)
+		if err != nil {
+			return nil, fmt.Errorf("read %s of %s: %w", name, c.Service, err)
+		}
+		if ok {
+			out[name] = body
+		}
+	}
+	return out, nil
 }
 
 // Tests implements [controller.Configuration]: tests/… and jmeter/….

@@ -2,6 +2,7 @@ package project
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ func (k *Keeper) Onboard(ctx context.Context, actor string, r Onboard) (Onboarde
 	if r.Service != "" && r.Service != v.Service {
 		return Onboarded{}, fairway.InFile(r.ValuesFile, fairway.Invalid("service.name", string(v.Service), "is not "+string(r.Service)+", which the command names", "make both the same"))
 	}
-	if err := checkResources(v.Service, r.Resources); err != nil {
+	if err := checkResources(r.Resources); err != nil {
 		return Onboarded{}, err
 	}
 	k.create.Lock()
@@ -182,7 +183,7 @@ func (k *Keeper) AddResources(ctx context.Context, actor string, p fairway.Proje
 	if len(files) == 0 {
 		return nil, nil, fairway.Invalid("files", "", "are none", "name a file or directory below perfspec, tests or jmeter")
 	}
-	if err := checkResources(s, files); err != nil {
+	if err := checkTests(files); err != nil {
 		return nil, nil, err
 	}
 	info, err := k.Project(ctx, p)
@@ -208,25 +209,47 @@ func (k *Keeper) AddResources(ctx context.Context, actor string, p fairway.Proje
 		}
 		commits[string(st)] = git.CommitRequest{
 			Info: k.info(actor, "Change resources of "+string(s)),
-			Edit: func(*git.Snapshot) (map[string][]byte, error) { return placed, nil },
+			Edit: func(b *git.Snapshot) (map[string][]byte, error) { return placed, checkObjectives(b, s, files) },
 		}
 	}
 	names := slices.Sorted(maps.Keys(placed))
 	if dryRun {
+		for branch := range commits {
+			tip, err := k.Git.Read(ctx, p, branch)
+			if err == nil {
+				err = checkObjectives(tip, s, files)
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+		}
 		return stages, names, nil
 	}
 	_, err = k.Git.CommitAll(ctx, p, commits)
 	return stages, names, err
 }
 
-// checkResources parses what Fairway will have to understand later.
-func checkResources(s fairway.ServiceName, files map[string][]byte) error {
+// checkResources parses what Fairway will have to understand later: all that a
+// service has.
+func checkResources(files map[string][]byte) error {
+	var problems []fairway.Problem
+	_, _, err := quality.Read("", files, quality.ParseOptions{})
+	for _, err := range []error{err, checkTests(files)} {
+		ps := fairway.Problems(err)
+		if err != nil && len(ps) == 0 {
+			return err
+		}
+		problems = append(problems, ps...)
+	}
+	return fairway.InvalidAll(problems)
+}
+
+// checkTests parses the test files among files.
+func checkTests(files map[string][]byte) error {
 	var problems []fairway.Problem
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		var err error
 		switch name {
-		case "perfspec/perfspec.json":
-			_, err = quality.ParsePerfspec(name, files[name])
 		case testrun.FunctionalFile:
 			_, err = testrun.ParseFunctional(name, files[name])
 		case testrun.PerformanceFile:
@@ -235,11 +258,38 @@ func checkResources(s fairway.ServiceName, files map[string][]byte) error {
 		if err == nil {
 			continue
 		}
-		if ps := fairway.Problems(err); len(ps) > 0 {
-			problems = append(problems, ps...)
-			continue
+		ps := fairway.Problems(err)
+		if len(ps) == 0 {
+			return err
 		}
-		return err
+		problems = append(problems, ps...)
 	}
 	return fairway.InvalidAll(problems)
+}
+
+// checkObjectives parses the objectives that a service has once files are
+// added to its branch.
+func checkObjectives(branch *git.Snapshot, s fairway.ServiceName, files map[string][]byte) error {
+	all := map[string][]byte{}
+	touched := false
+	for _, name := range quality.Files() {
+		body, added := files[name]
+		if !added {
+			old, ok, err := branch.File(string(s) + "/" + name)
+			if err != nil {
+				return fmt.Errorf("read %s of %s: %w", name, s, err)
+			}
+			if !ok {
+				continue
+			}
+			body = old
+		}
+		touched = touched || added
+		all[name] = body
+	}
+	if !touched {
+		return nil
+	}
+	_, _, err := quality.Read("", all, quality.ParseOptions{})
+	return err
 }

@@ -189,7 +189,7 @@ func (k *Keeper) checkService(ctx context.Context, p git.Push, stage fairway.Sta
 			own[rest] = body
 		}
 	}
-	if err := checkResources(s, own); err != nil {
+	if err := checkResources(own); err != nil {
 		return err
 	}
 	strategy, err := chart.Strategy(after, s)
