@@ -18,7 +18,8 @@ type Workload struct {
 	// that runs already changes nothing.
 	Instance string `json:"instance"`
 	// Manifests are the rendered Kubernetes objects of this colour, one YAML
-	// document each.
+	// document each; for a service with a chart of its own also those that
+	// stand once for both colours, and Helm's hooks with their annotations.
 	Manifests [][]byte `json:"-"`
 }
 

@@ -128,3 +128,24 @@ func TestHookIsEnded(t *testing.T) {
 	eventually(t, "the hook runs", func() bool { return strings.Contains(f.instance("a").Reason, "hook Job slow (pre-install) is running") })
 	must(t, f.Stop(t.Context(), "a"))
 }
+
+// TestHookAfterRestart runs a hook again that was under way, and none of its
+// processes is left.
+func TestHookAfterRestart(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.apply("a", withPort, hookConfig,
+		hookOf("done", "pre-install", "1", "carts:1.0", `[/app/child, -exit, "0", -say, done]`),
+		hookOf("slow", "pre-install", "2", "carts:1.0", `[/app/child, -idle]`))
+	running := func() bool { return strings.Contains(f.instance("a").Reason, "hook Job slow (pre-install) is running") }
+	eventually(t, "the second hook runs", running)
+	must(t, f.Detach(t.Context()))
+	f.restart()
+	eventually(t, "the second hook runs again", running)
+	must(t, f.Stop(t.Context(), "a"))
+	var log strings.Builder
+	must(t, f.Logs(t.Context(), "d-a", &log, false))
+	if n := strings.Count(log.String(), "\ndone\n"); n != 1 {
+		t.Errorf("the first hook ran %d times:\n%s", n, log.String())
+	}
+}

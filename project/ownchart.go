@@ -80,10 +80,9 @@ func exampleOf(s fairway.ServiceName) fairway.Artifact {
 // which port.
 func manifests(r helm.Rendered) [][]byte { return slices.Concat(r.Single, r.Manifests) }
 
-// runnable asks the platform whether it could run what was rendered of a
-// service's own chart.
+// runnable asks the platform whether it could run what was rendered.
 func (k *Keeper) runnable(p fairway.ProjectName, stage fairway.Stage, r helm.Release, out helm.Rendered) error {
-	if k.Runs == nil || len(out.Single) == 0 && len(out.Manifests) == 0 {
+	if k.Runs == nil {
 		return nil
 	}
 	place := fairway.Place{Namespace: stage.Namespace, Service: r.Service, Colour: r.Colour}
