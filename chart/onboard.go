@@ -200,12 +200,6 @@ func (o *onboarding) intoOwn(changes map[string][]byte) error {
 		return err
 	}
 	maps.Copy(changes, files)
-	for _, text := range o.Own {
-		if o.Stage.DeploymentStrategy == fairway.BlueGreen && stateful.Match(text) {
-			o.warnings = append(o.warnings, fmt.Sprintf("service %s keeps state, and in stage %s blue and green each get a state of their own: a switch shows the other one's; onboard it with --strategy direct for one version that stays with its data", s, o.Stage.Name))
-			break
-		}
-	}
 	return o.addResources(changes)
 }
 

@@ -55,6 +55,7 @@ func onChart(ctx context.Context, files map[string][]byte, s fairway.ServiceName
 	if err != nil {
 		return nil, nil, err
 	}
+	warnings = append(warnings, surprises(s, req.Stage, out)...)
 	hosts := out.Hosts(example)
 	switch {
 	case len(hosts) == 0:
@@ -67,6 +68,25 @@ func onChart(ctx context.Context, files map[string][]byte, s fairway.ServiceName
 	req.OwnHost = hosts[0]
 	changes, _, err = chart.Onboard(files, req)
 	return changes, warnings, err
+}
+
+// surprises are what a chart renders that will work otherwise in two colours
+// than its author may have thought.
+func surprises(s fairway.ServiceName, stage fairway.Stage, out helm.Rendered) []string {
+	if stage.DeploymentStrategy != fairway.BlueGreen {
+		return nil
+	}
+	has := func(kinds ...string) bool {
+		return slices.ContainsFunc(out.Objects, func(o helm.Object) bool { return !o.Shared && slices.Contains(kinds, o.Kind) })
+	}
+	var warnings []string
+	if has("StatefulSet", "PersistentVolumeClaim") {
+		warnings = append(warnings, fmt.Sprintf("service %s keeps state, and in stage %s blue and green each get a state of their own: a switch shows the other one's; onboard it with --strategy direct for one version that stays with its data", s, stage.Name))
+	}
+	if has("CronJob") {
+		warnings = append(warnings, fmt.Sprintf("service %s has a CronJob, and in stage %s it runs for each colour that is there, the idle one too; onboard it with --strategy direct, or see that it can run twice", s, stage.Name))
+	}
+	return warnings
 }
 
 // exampleOf stands for an artifact of the service where something has to be

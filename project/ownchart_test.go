@@ -158,6 +158,26 @@ func TestOnboardChart(t *testing.T) {
 			}
 		})
 	}
+	t.Run("warnings", func(t *testing.T) {
+		t.Parallel()
+		files := randomChart()
+		files["templates/b.yaml"] = []byte(`{apiVersion: batch/v1, kind: CronJob, metadata: {name: nightly}, spec: {jobTemplate: {spec: {template: {spec: {
+			containers: [{name: c, image: busybox}], volumes: [{name: v, persistentVolumeClaim: {claimName: p}}]}}}}}}
+---
+{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: p}}
+`)
+		files["templates/a.yaml"] = bytes.Replace(files["templates/a.yaml"], []byte("selector: {app: main}"), []byte("selector: {app: x}"), 1)
+		done, err := k.Onboard(t.Context(), "ann", project.Onboard{Project: "shop", Service: "web", Chart: files, DryRun: true})
+		text := strings.Join(done.Warnings, "\n")
+		if err != nil || len(done.Warnings) != 3 {
+			t.Fatalf("warnings %q, error %v", done.Warnings, err)
+		}
+		for _, want := range []string{"in stage production blue and green each get a state", "it runs for each colour", "no Kubernetes Service that leads to its image"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("warnings\n%s\ndo not contain %q", text, want)
+			}
+		}
+	})
 	t.Run("image to deliver", func(t *testing.T) {
 		t.Parallel()
 		done, err := k.Onboard(t.Context(), "ann", project.Onboard{Project: "shop", Service: "web", Chart: randomChart(), Values: []byte("image: {repository: r/web, tag: 1.0}"), DryRun: true})
