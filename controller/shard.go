@@ -29,6 +29,7 @@ type shard struct {
 	epoch    uint64
 	number   uint64
 	deadline *time.Timer
+	lanes    *lanes
 	stale    bool            // the stored floor is beyond the log
 	saves    chan chan batch // asks for changes
 	done     chan struct{}   // closed when the loop has ended
@@ -45,7 +46,7 @@ func newShard(c *Controller, n int) *shard {
 	t.Stop()
 	return &shard{
 		c: c, n: n, in: make(chan queued), inbox: newMailbox(), states: map[service]*snapshot{},
-		dirty: map[service]bool{}, timed: map[service]time.Time{}, deadline: t, saves: make(chan chan batch), done: make(chan struct{}),
+		dirty: map[service]bool{}, timed: map[service]time.Time{}, deadline: t, lanes: newLanes(), saves: make(chan chan batch), done: make(chan struct{}),
 	}
 }
 
@@ -91,56 +92,64 @@ func (s *shard) run() {
 			}
 		case <-s.deadline.C:
 			s.fireDeadlines()
+		case <-s.lanes.timer.C:
+			s.tryLanes()
 		case ask := <-s.saves:
 			ask <- s.changes()
 		}
 	}
 }
 
+// fromQueue decides the input, or holds it with its service's others.
 func (s *shard) fromQueue(q queued) {
+	k := service{q.Project, q.Service}
+	if s.lanes.held[k] != nil || !s.settle(k, q) {
+		s.lanes.hold(k, q)
+	}
+}
+
+// settle decides and acknowledges an input. It reports false when the project
+// cannot be read at this moment: what was acknowledged to its sender is not
+// lost because of that.
+func (s *shard) settle(k service, q queued) bool {
 	var env envelope
 	if err := json.Unmarshal(q.Body, &env); err != nil {
 		// It was checked before it was stored; what cannot be read now was
 		// written by another version. It must not block the service for ever.
 		s.c.Logger.Error("an input of the queue cannot be read and is dropped", "project", q.Project, "service", q.Service, "seq", q.Seq, "error", err)
 		s.ack(q)
-		return
+		return true
 	}
-	k := service{q.Project, q.Service}
 	env.Input.Seq = q.Seq
 	if a := env.Input.Artifact; a != nil {
 		if !s.prepare(k, a) {
-			return
+			return false
 		}
 		defer s.c.View.release(a.Context, k)
 	}
 	if s.decide(k, env.Input, env.Token) {
 		s.ack(q)
 	}
+	return true
 }
 
 // prepare adds to an artifact what the engine cannot know: the plan, and
 // whether a delivery of it exists that the state has forgotten. It reports
-// false when the controller is stopping.
+// false when the plan cannot be read.
 func (s *shard) prepare(k service, a *sequence.Artifact) bool {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		plan, err := s.c.Configuration.Plan(s.c.ctx, k.project, k.name)
-		if s.c.ctx.Err() != nil {
+	plan, err := s.c.Configuration.Plan(s.c.ctx, k.project, k.name)
+	switch fairway.KindOf(err) {
+	case fairway.KindNotFound, fairway.KindInvalid, fairway.KindRefused:
+		a.PlanError = err.Error()
+	default:
+		if err != nil {
+			if s.c.ctx.Err() == nil {
+				s.c.Logger.Error("a project cannot be read; its inputs are held and it is tried again", "project", k.project, "service", k.name, "error", err)
+			}
 			return false
 		}
-		kind := fairway.KindOf(err)
-		if err == nil || kind == fairway.KindNotFound || kind == fairway.KindInvalid || kind == fairway.KindRefused {
-			a.Plan = plan
-			if err != nil {
-				a.PlanError = err.Error()
-			}
-			break
-		}
-		// What was acknowledged to its sender is not lost because git could
-		// not be read for a moment.
-		s.c.Logger.Error("a project cannot be read and is tried again", "project", k.project, "service", k.name, "error", err)
-		pause(s.c.ctx, wait)
 	}
+	a.Plan = plan
 	if !a.Pushed {
 		a.Known = a.Known || s.c.View.hasEnded(sequence.NewID(k.project, k.name, a.Source, a.EventID), k)
 	}
