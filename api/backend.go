@@ -175,9 +175,7 @@ type Rollback struct {
 	// To is the version's tag; empty means the latest that has not the traffic.
 	To     string `json:"to,omitempty"`
 	Reason string `json:"reason"`
-	// ID makes a repetition find the delivery, where one was needed. By
-	// weights alone, a repetition with To is refused, since that version has
-	// the traffic then.
+	// ID makes a repetition of the request find the same delivery.
 	ID string `json:"id,omitempty"`
 }
 

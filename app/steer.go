@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -19,7 +20,7 @@ import (
 // The sources of deliveries that a person asks for.
 const (
 	sourceRetry    = "/fairway/retry"
-	sourceRollback = "/fairway/rollback"
+	sourceRollback = sequence.RollbackSource
 )
 
 // aRollback begins what the first event of a delivery says of who asked for
@@ -114,13 +115,13 @@ func (b *backend) RollbackService(ctx context.Context, r api.Rollback) (api.Acce
 		}
 	}
 	dec, err := b.control.Submit(ctx, r.Project, r.Service, "command:"+rand.Text(), sequence.Input{Command: &sequence.Command{
-		Verb: sequence.Rollback, Stage: r.Stage, To: r.To, Actor: somebody(ctx), Reason: r.Reason,
+		Verb: sequence.Rollback, Stage: r.Stage, To: r.To, Request: r.ID, Actor: somebody(ctx), Reason: r.Reason,
 	}})
 	switch {
 	case err != nil:
 		return api.Accepted{}, err
 	case dec.Refused == nil:
-		return api.Accepted{ID: string(dec.Delivery), Delivery: dec.Delivery, Reason: dec.Reason}, nil
+		return api.Accepted{ID: cmp.Or(r.ID, string(dec.Delivery)), Delivery: dec.Delivery, Reason: dec.Reason}, nil
 	case fairway.KindOf(dec.Refused) != fairway.KindNotFound:
 		return api.Accepted{}, dec.Refused
 	}

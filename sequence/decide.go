@@ -38,12 +38,7 @@ func Decide(s *State, in Input, now time.Time) Decision {
 	case in.Pushed != nil:
 		d.pushed(*in.Pushed)
 	case in.Foreign != nil:
-		d.say("", "an event of type %s from %s was stored; it starts nothing", in.Foreign.Type, in.Foreign.Source)
-		e := *in.Foreign
-		if e.Time.IsZero() {
-			e.Time = d.now
-		}
-		d.events, d.changed = append(d.events, e), true
+		d.foreign(*in.Foreign)
 	case in.Result != nil:
 		d.result(*in.Result)
 	case in.Timer != nil:
@@ -159,7 +154,7 @@ func (d *decider) artifact(in Artifact) {
 			ID: d.newID(in), Project: d.s.Project, Service: d.s.Service, Artifact: in.Artifact,
 			Status: fairway.StatusRunning, StartedAt: d.now, UpdatedAt: d.now,
 		},
-		Order: d.s.Accepted, Plan: in.Plan, At: at,
+		Order: d.s.Accepted, Plan: in.Plan, At: at, Only: in.Only,
 	}
 	d.s.Open = append(d.s.Open, x)
 	if in.Pushed {

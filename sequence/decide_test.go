@@ -454,6 +454,14 @@ func TestAnEventThatStartsNothingIsStored(t *testing.T) {
 	if !d.Changed || len(d.Events) != 1 || d.Events[0].Time.IsZero() || len(w.s.Open) != 0 {
 		t.Errorf("%+v", d)
 	}
+	if d := w.do(Input{Foreign: &fairway.Event{ID: "1", Source: "ci", Type: "com.example.build"}}); d.Changed || d.Refused != nil {
+		t.Errorf("sent again: %+v", d)
+	}
+	for _, e := range []fairway.Event{{ID: "2", Source: "ci"}, {ID: "1", Source: "cd"}} {
+		if d := w.do(Input{Foreign: &e}); !d.Changed {
+			t.Errorf("%s of %s is another event, but: %+v", e.ID, e.Source, d)
+		}
+	}
 }
 
 func TestARepetitionNamesItsDelivery(t *testing.T) {

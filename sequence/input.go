@@ -85,6 +85,7 @@ type Command struct {
 	Weights  fairway.Weights    `json:"weights,omitempty"` // SetRoute: the split to reach
 	Force    bool               `json:"force,omitempty"`   // SetRoute: also for a version that was turned away
 	To       string             `json:"to,omitempty"`      // Rollback: tag; empty means the previous version
+	Request  string             `json:"request,omitempty"` // Rollback: id by which a repetition is known
 	Commit   string             `json:"commit,omitempty"`  // SetRoute: that says the weights, where they were pushed
 	Check    bool               `json:"check,omitempty"`   // SetRoute: only say whether it makes sense
 	// Keep: what runs goes on, and keeps its traffic. Repository is where the

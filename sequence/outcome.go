@@ -268,6 +268,9 @@ func (d *decider) stageDone(x *Delivery) {
 	d.emit(x, fairway.TypeStageFinished, reason, func(v *fairway.EventData) { v.Weights = st.Weights })
 	if x.At+1 == len(x.Plan) {
 		x.Reason = fmt.Sprintf("%s passed every stage: %s", x.Artifact.Tag, fairway.Shipyard{Stages: x.Plan}.StageNames())
+		if x.Only || x.Recall {
+			x.Reason = fmt.Sprintf("%s is back in stage %s", x.Artifact.Tag, p.Name)
+		}
 		if x.Warned {
 			x.Reason += ", with a warning"
 		}

@@ -21,6 +21,7 @@ type State struct {
 	Recent    []Ended                      `json:"recent,omitempty"`  // the last ended deliveries, oldest first
 	Pushed    []Push                       `json:"pushed,omitempty"`  // the last pushed tags, oldest first
 	Handled   []string                     `json:"handled,omitempty"` // the last pushes to git, as STAGE@COMMIT, oldest first
+	Foreign   []string                     `json:"foreign,omitempty"` // the last events of others, oldest first
 	Pending   []Effect                     `json:"pending,omitempty"`
 	Deadlines []Deadline                   `json:"deadlines,omitempty"`
 	Accepted  uint64                       `json:"accepted"`       // deliveries accepted so far; the next one's Order
@@ -66,6 +67,8 @@ type Delivery struct {
 	Judged   bool            `json:"judged,omitempty"` // Verdict of the current stage is known
 	Failure  *Failure        `json:"failure,omitempty"`
 	Held     *Effect         `json:"held,omitempty"` // what begins when a paused delivery is resumed
+	// Only is set when it was asked for in one stage alone.
+	Only bool `json:"only,omitempty"`
 	// Recall is set when a released version is called back by weights alone:
 	// what runs is not the delivery's own and is not stopped when it fails.
 	Recall bool `json:"recall,omitempty"`

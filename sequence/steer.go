@@ -187,12 +187,24 @@ func (d *decider) routed(e Effect, r Result) {
 	d.admit(st)
 }
 
+// RollbackSource is the source of rollbacks that need a delivery. With the
+// request's id it makes a delivery's id, also where weights are enough.
+const RollbackSource = "/fairway/rollback"
+
 // recall calls the stage's previous version back by weights alone, while it
 // still runs.
 func (d *decider) recall(c Command) {
 	st := d.s.Stages[c.Stage]
 	if st == nil {
 		d.refuse(c, fmt.Sprintf("nothing was delivered to stage %s yet", c.Stage))
+		return
+	}
+	id := NewID(d.s.Project, d.s.Service, "rollback", string(c.Stage), fmt.Sprint(d.seq), d.now.String())
+	if c.Request != "" {
+		id = NewID(d.s.Project, d.s.Service, RollbackSource, c.Request)
+	}
+	if _, ended := d.s.ended(id); ended || d.s.Find(id) != nil {
+		d.say(id, "the request was received before and started this delivery")
 		return
 	}
 	lead, ok := st.Weights.Leader()
@@ -209,8 +221,7 @@ func (d *decider) recall(c Command) {
 	d.s.Accepted++
 	x := &Delivery{
 		Delivery: fairway.Delivery{
-			ID:      NewID(d.s.Project, d.s.Service, "rollback", string(c.Stage), fmt.Sprint(d.seq), d.now.String()),
-			Project: d.s.Project, Service: d.s.Service, Artifact: previous.Artifact, Status: fairway.StatusRunning,
+			ID: id, Project: d.s.Project, Service: d.s.Service, Artifact: previous.Artifact, Status: fairway.StatusRunning,
 			Stage: c.Stage, Colour: lead.Other(), StartedAt: d.now, UpdatedAt: d.now,
 		},
 		Order: d.s.Accepted, Plan: []fairway.Stage{st.Plan}, Recall: true, Instance: previous.Instance,

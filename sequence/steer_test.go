@@ -116,9 +116,17 @@ func TestRollbackByWeights(t *testing.T) {
 	if d := w.say(Command{Verb: Rollback, Stage: "production", To: "0"}); fairway.KindOf(d.Refused) != fairway.KindNotFound {
 		t.Errorf("a version that does not run: %v", d.Refused)
 	}
-	w.say(Command{Verb: Rollback, Stage: "production"})
+	first := w.say(Command{Verb: Rollback, Stage: "production", Request: "night-1"})
 	w.run(good)
 	w.want("production", "100/0", "1", "2")
+	again := w.say(Command{Verb: Rollback, Stage: "production", Request: "night-1"})
+	if again.Delivery != first.Delivery || again.Refused != nil || again.Changed {
+		t.Errorf("the same request again: %+v", again)
+	}
+	w.want("production", "100/0", "1", "2")
+	if got := w.events[len(w.events)-1].Reason; got != "1 is back in stage production" {
+		t.Errorf("the rollback ended with %q", got)
+	}
 	w.say(Command{Verb: Rollback, Stage: "production", To: "2"})
 	w.run(func(e Effect) Result {
 		if e.Step == fairway.StepRelease {
