@@ -67,7 +67,8 @@ func TestParseValuesErrors(t *testing.T) {
 		{"two probes", "service: {name: aa}\nhealth: /h\nreadiness: {tcp: true}\n", "v.yaml:2:9: health \"/h\" stands beside readiness"},
 		{"no probe", "service: {name: aa}\nreadiness: {periodSeconds: 1}\n", "v.yaml:2:12: readiness names 0 ways to ask"},
 		{"tcp false", "service: {name: aa}\nreadiness: {tcp: false}\n", "v.yaml:2:18: readiness.tcp \"false\" is not true"},
-		{"unknown anchor", "service: *x\n", "v.yaml: is not valid YAML: unknown anchor"},
+		{"syntax, further down", "service:\n  name: a\nreplicaCount: 1\n- b\n", "v.yaml:4: is not valid YAML: did not find expected key"},
+		{"unknown anchor", "service: *x\n", "v.yaml:1: is not valid YAML: unknown anchor"},
 		{"a billion laughs", "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]\n", "aliases for more than 10000 values"},
 		{"endless alias", "service: &a {name: *a}\n", "has more than 100 levels"},
 	}

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/yamlline"
 )
 
 // What a document may hold: values that its aliases stand for, and levels.
@@ -48,6 +49,14 @@ func parse(file string, data []byte) (*yaml.Node, error) {
 
 // documents reads all documents of a file.
 func documents(file string, data []byte) ([]*yaml.Node, error) {
+	docs, err := decodeAll(data)
+	if err != nil {
+		return nil, syntaxError(file, data, err)
+	}
+	return docs, nil
+}
+
+func decodeAll(data []byte) ([]*yaml.Node, error) {
 	var docs []*yaml.Node
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for {
@@ -57,7 +66,7 @@ func documents(file string, data []byte) ([]*yaml.Node, error) {
 			return docs, nil
 		}
 		if err != nil {
-			return nil, syntaxError(file, err)
+			return nil, err
 		}
 		if len(doc.Content) == 1 {
 			docs = append(docs, doc.Content[0])
@@ -65,14 +74,17 @@ func documents(file string, data []byte) ([]*yaml.Node, error) {
 	}
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+var yamlLine = regexp.MustCompile(`^yaml: (?:line \d+: )?(.*)$`)
 
-func syntaxError(file string, err error) error {
+func syntaxError(file string, data []byte, err error) error {
 	p := fairway.Problem{File: file, Message: "is not valid YAML: " + err.Error(), Remedy: "correct the indentation, quotes and brackets near this line"}
 	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-		p.Line, _ = strconv.Atoi(m[1]) // no line: stays 0, unknown
-		p.Message = "is not valid YAML: " + m[2]
+		p.Message = "is not valid YAML: " + m[1]
 	}
+	p.Line = yamlline.Of(data, func(part []byte) error {
+		_, err := decodeAll(part)
+		return err
+	})
 	return fairway.InvalidAll([]fairway.Problem{p})
 }
 

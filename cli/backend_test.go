@@ -52,6 +52,9 @@ func (s *shop) CreateProject(_ context.Context, r api.CreateProject) (api.Projec
 		return api.Project{}, err
 	}
 	p := api.Project{Name: r.Name, Shipyard: y, Git: "http://127.0.0.1:8080/git/" + string(r.Name) + ".git", Commit: "0123456789abcdef0123456789abcdef01234567"}
+	if r.Name == "unreadable" { // as another's list shows it later
+		p = api.Project{Name: r.Name, Error: "the object 1a2b3c4d is missing"}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.projects[r.Name]; ok {

@@ -70,6 +70,10 @@ func (c *cli) getProjects() *cobra.Command {
 	return retrieve(c, cmd, ask, func(w io.Writer, list []api.Project) {
 		t := c.table("PROJECT", "STAGES", "SERVICES", "COMMIT", "GIT")
 		for _, p := range list {
+			if p.Error != "" {
+				t.add(string(p.Name), "", "", "", "cannot be read: "+p.Error)
+				continue
+			}
 			t.add(string(p.Name), p.Shipyard.StageNames(), joinNames(p.Services), brief(p.Commit), p.Git)
 		}
 		t.write(w, "no projects; create one: fairway create project NAME SHIPYARD")

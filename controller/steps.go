@@ -91,11 +91,7 @@ func (w work) start(ctx context.Context, ch Change, instance string, a fairway.A
 		return fairway.Instance{}, fmt.Errorf("start %s as %s: %w", a.Tag, w.place, err)
 	}
 	w.c.Failpoint("platform.after-apply")
-	i, err := w.c.Platform.AwaitReady(ctx, instance)
-	if err != nil {
-		return fairway.Instance{}, fmt.Errorf("%s did not become ready as %s: %w", a.Tag, w.place, err)
-	}
-	return i, nil
+	return w.c.Platform.AwaitReady(ctx, instance) // its error names version and place
 }
 
 // test runs the stage's tests against the version alone, under metrics labels

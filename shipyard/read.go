@@ -7,11 +7,11 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/yamlline"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -102,20 +102,30 @@ func empty(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!
 
 var yamlError = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?`)
 
-// syntax reports an error of the YAML parser at the line that it names.
+// syntax reports an error of the YAML parser at the line that it cannot take.
 func (r *reader) syntax(data []byte, err error) {
 	at, text := &yaml.Node{Line: 1}, err.Error()
 	if m := yamlError.FindStringSubmatch(text); m != nil {
 		text = text[len(m[0]):]
-		if line, err := strconv.Atoi(m[1]); err == nil {
-			at.Line = line
-		}
 	}
+	at.Line = max(yamlline.Of(data, readAll), 1)
 	remedy := "correct it here or in the line before; check colons, quotation marks and indentation"
 	if bytes.HasPrefix(data, []byte("\t")) || bytes.Contains(data, []byte("\n\t")) {
 		remedy = "indent with spaces; tabs are not allowed"
 	}
 	r.add(at, "", "", "is not YAML: "+text, remedy)
+}
+
+// readAll reports what the parser cannot read.
+func readAll(data []byte) error {
+	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var doc yaml.Node
+		if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // bounded refuses what makes a small file mean a large one, or another thing

@@ -112,6 +112,7 @@ func TestProblems(t *testing.T) {
 		{"a list", "- name: dev\n", `f:1:1: is a list; start with stages:`},
 		{"text", "dev", `is text; start with stages:`},
 		{"not YAML", "stages:\n- name: dev\n bad\n  x: [\n", `f:`},
+		{"not YAML, further down", "stages:\n- name: dev\n- name: live\n bad\n- name: end\n", `f:4: is not YAML`},
 		{"tab", "stages:\n\t- name: dev\n", `indent with spaces; tabs are not allowed`},
 		{"not UTF-8", "stages: \xff", `is not UTF-8`},
 		{"control character", "stages: [{name: \x01}]", `is not YAML: control characters are not allowed`},

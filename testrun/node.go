@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/yamlline"
 )
 
 // maxFile bounds a test file in bytes.
@@ -61,7 +62,7 @@ func (r *reader) document(data []byte) *yaml.Node {
 		r.problems = append(r.problems, fairway.Problem{File: r.file, Line: 1, Column: 1, Message: "is empty", Remedy: "list at least one request under requests, or delete the file"})
 		return nil
 	case err != nil:
-		r.problems = append(r.problems, syntaxProblem(r.file, err))
+		r.problems = append(r.problems, syntaxProblem(r.file, data, err))
 		return nil
 	}
 	switch err := dec.Decode(&second); {
@@ -69,24 +70,33 @@ func (r *reader) document(data []byte) *yaml.Node {
 		r.wrong(&second, "", "is a second YAML document", "keep one document to a file; remove the line --- and what follows")
 		return nil
 	case !errors.Is(err, io.EOF):
-		r.problems = append(r.problems, syntaxProblem(r.file, err))
+		r.problems = append(r.problems, syntaxProblem(r.file, data, err))
 		return nil
 	}
 	return doc.Content[0]
 }
 
-var syntaxLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
+var syntaxLine = regexp.MustCompile(`^yaml: (?:line \d+: )?(.*)`)
 
-func syntaxProblem(file string, err error) fairway.Problem {
+func syntaxProblem(file string, data []byte, err error) fairway.Problem {
 	p := fairway.Problem{File: file, Message: "is not YAML: " + err.Error(), Remedy: "mind indentation, and quote values that contain : or #"}
 	if m := syntaxLine.FindStringSubmatch(err.Error()); m != nil {
-		p.Message = "is not YAML: " + m[2]
-		if p.Line, _ = strconv.Atoi(m[1]); p.Line == 0 {
-			p.Line = 1
-		}
-		p.Column = 1
+		p.Message = "is not YAML: " + m[1]
 	}
+	p.Line, p.Column = max(yamlline.Of(data, readAll), 1), 1
 	return p
+}
+
+// readAll reports what the parser cannot read.
+func readAll(data []byte) error {
+	for dec := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var doc yaml.Node
+		if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // resolve follows an alias to what it names.

@@ -99,6 +99,7 @@ func TestMistakes(t *testing.T) {
 		{"", "1:1", "is empty; list at least one request"},
 		{"# only a comment\n", "1:1", "is empty"},
 		{"requests: [", "1:1", "is not YAML"},
+		{"requests:\n- path: /\n- path: /b\n bad\n", "4:1", "is not YAML"},
 		{"a: b\n c: d\n", "2:1", "is not YAML: mapping values are not allowed"},
 		{"requests: [{path: /}]\n---\nrequests: []\n", "2:1", "is a second YAML document"},
 		{"- path: /\n", "1:1", "is not a mapping"},

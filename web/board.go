@@ -114,6 +114,10 @@ func (c *console) projects(ctx context.Context, only fairway.ProjectName, status
 	}
 	out := make([]projectView, 0, len(projects))
 	for _, p := range projects {
+		if p.Error != "" { // there is nothing to ask about
+			out = append(out, projectView{Project: p})
+			continue
+		}
 		services, err := c.backend.Services(ctx, p.Name)
 		if err != nil {
 			return nil, err

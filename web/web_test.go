@@ -175,6 +175,10 @@ func TestBoardInTroubleAndEmpty(t *testing.T) {
 	a.want(t, "footer", "crash of the process only")
 
 	w = newWorld()
+	w.projects = append(w.projects, api.Project{Name: "broken", Error: "the object 1a2b3c4d is missing"})
+	get(t, newConsole(w), "/").want(t, "section[aria-labelledby=project-broken] p.failed", "This project cannot be read: the object 1a2b3c4d is missing")
+
+	w = newWorld()
 	w.services = nil
 	get(t, newConsole(w), "/").want(t, "section p.text", "fairway onboard service NAME --project sockshop")
 }
