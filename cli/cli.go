@@ -105,7 +105,7 @@ func build(o Options) (*cobra.Command, *cli) {
 		c.rollbackCommand(), c.routeCommand(),
 		c.deleteCommand(),
 		c.loginCommand(), c.logoutCommand(), c.openCommand(), c.imageCommand(),
-		c.lintCommand(), c.schemaCommand(),
+		c.lintCommand(), c.gateCommand(), c.schemaCommand(),
 		c.versionCommand(), exitCodesTopic(),
 	)
 	root.AddCommand(o.Extra...)

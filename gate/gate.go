@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -80,8 +81,18 @@ type Request struct {
 	Commit  string            // of the stage branch that holds Files
 	Files   map[string][]byte // of the service by path; those of [quality.Files] count
 	Stage   fairway.Stage
-	Compat  bool                 // judge a perfspec as Pitometer does, though it does not ask for it
+	Compat  bool // judge a perfspec as Pitometer does, though it does not ask for it
+	// Results are the answers, where they are known already: no source is
+	// asked then. Indicators that are missing have no data.
+	Results map[string][]Result
 	Earlier []fairway.Evaluation // of the same service and stage, the newest first
+}
+
+// Result is the value of one series of an indicator, as somebody else read it.
+type Result struct {
+	Key   string          `json:"key"`
+	Time  float64         `json:"timestamp"` // seconds since 1970
+	Value json.RawMessage `json:"value"`     // a number, or text that holds one
 }
 
 // EvaluationID returns the id of the evaluation of one test run: 16 hexadecimal
@@ -96,7 +107,7 @@ func EvaluationID(s fairway.Subject) string {
 // only error is of kind unavailable, when ctx ended first; it wraps ctx's cause.
 func (g *Gate) Evaluate(ctx context.Context, r Request) (fairway.Evaluation, error) {
 	e := fairway.Evaluation{ID: EvaluationID(r.Subject), Subject: r.Subject, Window: r.Window, Commit: r.Commit, IndicatorResults: []fairway.IndicatorResult{}}
-	spec, found, err := g.read(r)
+	spec, found, err := g.Read(r)
 	required := r.Stage.WithDefaults().Gate == fairway.GateRequired
 	switch {
 	case !found:
@@ -134,8 +145,9 @@ func insist(e *fairway.Evaluation) {
 	}
 }
 
-// read reads the objectives for this run.
-func (g *Gate) read(r Request) (quality.Spec, bool, error) {
+// Read reads the objectives as they hold for this request; ok is false when
+// there are none. The error is of kind invalid and holds every problem.
+func (g *Gate) Read(r Request) (quality.Spec, bool, error) {
 	files := maps.Clone(r.Files)
 	if text, ok := files[quality.PerfspecFile]; ok {
 		files[quality.PerfspecFile] = replacePlaceholders(text, r.Subject.Place.Namespace, r.Window)
