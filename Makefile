@@ -40,4 +40,5 @@ fuzz:
 
 # Kill it everywhere and compare; see docs/reliability.md.
 faults:
+	go run ./internal/faults --markdown docs/reliability.md
 	go test -race -count=1 -v -run 'Crash|Killed|Interrupted|Lost|SecondDecider|RandomHistories' ./sequence ./controller ./git ./process ./cmd/fairway | grep -E '^(---|ok|FAIL|panic)'

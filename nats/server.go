@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,14 +79,31 @@ func (s *Server) Stop() {
 	s.srv.WaitForShutdown()
 }
 
-// logBridge hands the server's log on. Its notices are details to us.
+// logBridge hands the server's log on. Its notices are details to us, and what
+// it says of every start after a kill is no more than news.
 type logBridge struct{ log *slog.Logger }
 
 func (l logBridge) Noticef(f string, v ...any) { l.log.Debug(line(f, v)) }
-func (l logBridge) Warnf(f string, v ...any)   { l.log.Warn(line(f, v)) }
-func (l logBridge) Fatalf(f string, v ...any)  { l.log.Error(line(f, v)) }
-func (l logBridge) Errorf(f string, v ...any)  { l.log.Error(line(f, v)) }
-func (l logBridge) Debugf(f string, v ...any)  { l.log.Debug(line(f, v)) }
-func (l logBridge) Tracef(f string, v ...any)  { l.log.Debug(line(f, v)) }
+func (l logBridge) Warnf(f string, v ...any) {
+	level := slog.LevelWarn
+	if text := fmt.Sprintf(f, v...); slices.ContainsFunc(recoveries, func(r string) bool { return strings.Contains(text, r) }) {
+		level = slog.LevelInfo
+	}
+	l.log.Log(context.Background(), level, line(f, v)) // the server has none to give
+}
+func (l logBridge) Fatalf(f string, v ...any) { l.log.Error(line(f, v)) }
+func (l logBridge) Errorf(f string, v ...any) { l.log.Error(line(f, v)) }
+func (l logBridge) Debugf(f string, v ...any) { l.log.Debug(line(f, v)) }
+func (l logBridge) Tracef(f string, v ...any) { l.log.Debug(line(f, v)) }
+
+// recoveries are the warnings of a start at which the index of a stream, or the
+// checksum of a consumer, is older than its data, as after a kill: it is made
+// again from the data, and nothing is lost.
+var recoveries = []string{
+	"Recovering stream state from index errored: prior state file",
+	"Stream state outdated, last block has additional entries",
+	"Stream state detected prior state, could not locate msg block",
+	"Missing consumer checksum for",
+}
 
 func line(f string, v []any) string { return strings.TrimSpace(fmt.Sprintf(f, v...)) }

@@ -8,10 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -153,28 +150,3 @@ It runs pushed programs as you, without isolation. Stop it with Ctrl-C.
 }
 
 func port(addr string) string { return addr[strings.LastIndexByte(addr, ':'):] }
-
-// failpoint reads NAME or NAME:N and returns a hook that kills the process,
-// as a machine that dies does, when the point is reached for the N-th time.
-// It is how the fault harness chooses its moments.
-func failpoint(spec string) (func(string), error) {
-	if spec == "" {
-		return nil, nil
-	}
-	name, count, found := strings.Cut(spec, ":")
-	n := int64(1)
-	if found {
-		v, err := strconv.ParseInt(count, 10, 64)
-		if err != nil || v < 1 {
-			return nil, fairway.Invalid("FAIRWAY_FAILPOINT", spec, "is not a point", "write NAME or NAME:N, N being 1 or more")
-		}
-		n = v
-	}
-	var hits atomic.Int64
-	return func(point string) {
-		if (point == name || name == "*") && hits.Add(1) == n {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {} // the signal is on its way; nothing more may happen
-		}
-	}, nil
-}

@@ -1,0 +1,16 @@
+package main
+
+import "context"
+
+// fault is one kind of harm.
+type fault struct {
+	name     string
+	notShort bool // it takes too long for continuous integration
+	run      func(ctx context.Context, h *harness, r *row) error
+}
+
+// faults are all that is tried, in the order of the table.
+var faults = []fault{
+	{"killed at each failpoint in turn", false, atEveryPoint},
+	{"killed at random moments", false, atRandom},
+}
