@@ -1,6 +1,9 @@
 package fairway
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Step is a cursor position of a delivery within a stage.
 type Step string
@@ -57,6 +60,43 @@ type Delivery struct {
 	UpdatedAt time.Time      `json:"updatedAt"`
 	EndedAt   *time.Time     `json:"endedAt,omitempty"`
 	Stages    []StageRecord  `json:"stages,omitempty"`
+	// Carried is the configuration that the delivery brings along; nil for one
+	// that runs an artifact with what is configured already.
+	Carried *Carried `json:"carried,omitempty"`
+}
+
+// Carried names a configuration in git that a delivery brings to its stages:
+// of a push to a stage's branch, for that stage alone, or on main, for all.
+type Carried struct {
+	Branch string `json:"branch"`
+	Commit string `json:"commit"`
+	// Colours are those whose own part a push changed, and Images those that a
+	// push gave another image.
+	Colours []Colour            `json:"slots,omitempty"`
+	Images  map[Colour]Artifact `json:"images,omitempty"`
+	// Present is set until it is known which version it is brought to: the one
+	// that has the traffic when the delivery takes its first stage.
+	Present bool `json:"present,omitempty"`
+}
+
+// MainBranch is the branch that holds what is the project's and no stage's.
+const MainBranch = "main"
+
+// InStage reports whether the configuration is one stage's alone.
+func (c *Carried) InStage() bool { return c != nil && c.Branch != MainBranch }
+
+// Source returns the colour whose part is to run: the one that a push changed.
+// That of the live colour counts when both were, since the other one may say
+// what was tried before.
+func (c *Carried) Source(idle, live Colour) Colour {
+	changed := func(x Colour) bool {
+		_, image := c.Images[x]
+		return image || slices.Contains(c.Colours, x)
+	}
+	if live == "" || !changed(live) && changed(idle) || !c.InStage() {
+		return idle
+	}
+	return live
 }
 
 // StageRecord is what happened to a delivery in one stage.
@@ -90,6 +130,7 @@ type Occupant struct {
 	Instance string     `json:"instance"`
 	State    string     `json:"state"` // see the Occupant states
 	Since    time.Time  `json:"since"`
+	Commit   string     `json:"commit,omitempty"` // of the stage's branch that it runs from
 }
 
 // The states of an occupant.

@@ -28,13 +28,15 @@ func (a *App) afterPush(ctx context.Context, p git.Push) error {
 	return err
 }
 
-// storePushed stores what a push means for a service.
+// storePushed stores what a push means for a service, and waits until it is
+// decided: whoever pushed sees at once what follows.
 func (a *App) storePushed(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName, in sequence.Pushed) error {
 	if !a.storing.Load() {
 		return fairway.Errorf(fairway.KindUnavailable, "Fairway is starting or stopping")
 	}
 	id := fmt.Sprintf("pushed:%s/%s@%s", s, in.Stage, in.Commit)
-	return a.control.Store(ctx, p, s, id, sequence.Input{Pushed: &in})
+	_, err := a.control.Submit(ctx, p, s, id, sequence.Input{Pushed: &in})
+	return err
 }
 
 // mayRoute asks the engine whether the weights make sense now.

@@ -71,7 +71,7 @@ func (b *backend) Retry(ctx context.Context, r api.RetryRequest) (api.Accepted, 
 		actor = fmt.Sprintf("%s%s (delivery %s), tried again by %s: %s", aRollback, d.Stage, d.ID.Short(), somebody(ctx), r.Reason)
 	}
 	return b.submit(ctx, d.Project, d.Service, &sequence.Artifact{
-		Source: sourceRetry, EventID: idOr(r.ID), Artifact: d.Artifact, From: d.Stage, Only: only, Actor: actor,
+		Source: sourceRetry, EventID: idOr(r.ID), Artifact: d.Artifact, From: d.Stage, Only: only || d.Carried.InStage(), Actor: actor, Carried: d.Carried,
 	})
 }
 

@@ -164,7 +164,21 @@ func removeKey(data []byte, key string) ([]byte, error) {
 	if err != nil || get(root, key) == nil {
 		return data, err
 	}
-	first, last := 0, bytes.Count(data, []byte("\n"))+1
+	first, last := blockLines(data, root, key)
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	wanted := clone(root)
+	drop(wanted, key)
+	out := bytes.Join(slices.Delete(slices.Clone(lines), first-1, min(last, len(lines))), nil)
+	if got, err := parse(ValuesFile, out); err == nil && equal(got, wanted) {
+		return out, nil
+	}
+	return encode(wanted)
+}
+
+// blockLines returns the lines of a top-level key, counted from 1, without what
+// is about the next one.
+func blockLines(data []byte, root *yaml.Node, key string) (first, last int) {
+	last = bytes.Count(data, []byte("\n")) + 1
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		if root.Content[i].Value == key {
 			first = root.Content[i].Line
@@ -177,13 +191,7 @@ func removeKey(data []byte, key string) ([]byte, error) {
 	for last > first && ownLine(lines[last-1]) { // what precedes the next key is about that key
 		last--
 	}
-	wanted := clone(root)
-	drop(wanted, key)
-	out := bytes.Join(slices.Delete(slices.Clone(lines), first-1, min(last, len(lines))), nil)
-	if got, err := parse(ValuesFile, out); err == nil && equal(got, wanted) {
-		return out, nil
-	}
-	return encode(wanted)
+	return first, last
 }
 
 // ownLine reports whether the line is blank or a comment at the left margin.

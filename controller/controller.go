@@ -20,6 +20,10 @@ type Configuration interface {
 	// the stage's work is done from. The same change key is never committed
 	// twice.
 	SetImage(ctx context.Context, c Change, a fairway.Artifact) (commit string, err error)
+	// PutBack makes the branch say what runs from the commit Change.Live, which
+	// a configuration that was turned away had changed; the change's colour
+	// keeps what was turned away, except in a direct stage.
+	PutBack(ctx context.Context, c Change) error
 	// SetWeights commits the split; nil means that the service has none.
 	SetWeights(ctx context.Context, c Change, w fairway.Weights) (commit string, err error)
 	// Render returns the objects of one colour at a commit, or at the
@@ -46,6 +50,8 @@ type Change struct {
 	Delivery fairway.DeliveryID
 	Key      string // sequence.Effect.Key
 	Reason   string
+	Carried  *fairway.Carried // the configuration that comes with an image
+	Live     string           // commit that the version with the traffic runs from
 	// Again says that the delivery's version ran before: what was rendered
 	// for it then is wanted, where rendering anew would make something else.
 	Again bool

@@ -282,7 +282,7 @@ type work struct {
 func (w work) change() Change {
 	return Change{
 		Project: w.service.project, Service: w.service.name, Stage: w.e.Plan, Colour: w.e.Colour,
-		Delivery: w.e.Delivery, Key: w.e.Key(),
+		Delivery: w.e.Delivery, Key: w.e.Key(), Carried: w.e.Carried, Live: w.e.Live,
 	}
 }
 

@@ -121,6 +121,12 @@ func (s *shard) settle(k service, q queued) bool {
 		return true
 	}
 	env.Input.Seq = q.Seq
+	if p := env.Input.Pushed; p != nil && p.Carried != nil {
+		var ok bool
+		if p.Plan, p.PlanError, ok = s.plan(k); !ok {
+			return false
+		}
+	}
 	if a := env.Input.Artifact; a != nil {
 		if !s.prepare(k, a) {
 			return false
@@ -137,19 +143,10 @@ func (s *shard) settle(k service, q queued) bool {
 // whether a delivery of it exists that the state has forgotten. It reports
 // false when the plan cannot be read.
 func (s *shard) prepare(k service, a *sequence.Artifact) bool {
-	plan, err := s.c.Configuration.Plan(s.c.ctx, k.project, k.name)
-	switch fairway.KindOf(err) {
-	case fairway.KindNotFound, fairway.KindInvalid, fairway.KindRefused:
-		a.PlanError = err.Error()
-	default:
-		if err != nil {
-			if s.c.ctx.Err() == nil {
-				s.c.Logger.Error("a project cannot be read; its inputs are held and it is tried again", "project", k.project, "service", k.name, "error", err)
-			}
-			return false
-		}
+	var ok bool
+	if a.Plan, a.PlanError, ok = s.plan(k); !ok {
+		return false
 	}
-	a.Plan = plan
 	if !a.Pushed {
 		a.Known = a.Known || s.c.View.hasEnded(sequence.NewID(k.project, k.name, a.Source, a.EventID), k)
 	}
@@ -157,6 +154,20 @@ func (s *shard) prepare(k service, a *sequence.Artifact) bool {
 		a.Context = "" // it is the correlation id of another service's delivery
 	}
 	return true
+}
+
+// plan returns the stages that hold now, or why there are none; ok is false
+// when they cannot be read.
+func (s *shard) plan(k service) (plan []fairway.Stage, why string, ok bool) {
+	plan, err := s.c.Configuration.Plan(s.c.ctx, k.project, k.name)
+	switch fairway.KindOf(err) {
+	case fairway.KindNotFound, fairway.KindInvalid, fairway.KindRefused:
+		return plan, err.Error(), true
+	}
+	if err != nil && s.c.ctx.Err() == nil {
+		s.c.Logger.Error("a project cannot be read; its inputs are held and it is tried again", "project", k.project, "service", k.name, "error", err)
+	}
+	return plan, "", err == nil
 }
 
 func (s *shard) ack(q queued) {

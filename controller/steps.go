@@ -259,6 +259,12 @@ func (w work) route(ctx context.Context, weights fairway.Weights, message string
 // rollback puts back what the delivery has moved: the weights, or the
 // previous version of a direct stage.
 func (w work) rollback(ctx context.Context) (sequence.Result, error) {
+	if err := w.putBack(ctx); err != nil {
+		return sequence.Result{}, err
+	}
+	if w.e.Still {
+		return sequence.Result{OK: true, Reason: fmt.Sprintf("branch %s says again what runs of %s; its traffic stayed where it was: weights blue/green %s", w.e.Stage, w.service.name, w.e.Weights)}, nil
+	}
 	if w.e.Restore == nil {
 		if _, err := w.route(ctx, w.e.Weights, fmt.Sprintf("Take traffic of %s back from %s", w.service.name, w.place.Workload())); err != nil {
 			return sequence.Result{}, err
@@ -266,6 +272,25 @@ func (w work) rollback(ctx context.Context) (sequence.Result, error) {
 		return sequence.Result{OK: true, Reason: fmt.Sprintf("traffic of %s in stage %s is back where it was: weights blue/green %s", w.service.name, w.e.Stage, w.e.Weights)}, nil
 	}
 	return w.restore(ctx, *w.e.Restore)
+}
+
+// putBack takes a configuration that was turned away out of the branch.
+func (w work) putBack(ctx context.Context) error {
+	if !w.e.PutBack {
+		return nil
+	}
+	ch := w.change()
+	if w.e.Restore != nil {
+		ch.Live = w.e.Restore.Commit
+	}
+	ch.Key += "/files" // the step commits weights or an image, too
+	ch.Reason = fmt.Sprintf("Put the configuration of %s back to what runs", w.service.name)
+	w.c.Failpoint("git.before-commit")
+	if err := w.c.Configuration.PutBack(ctx, ch); err != nil {
+		return fmt.Errorf("put branch %s back: %w", w.e.Stage, err)
+	}
+	w.c.Failpoint("git.after-commit")
+	return nil
 }
 
 func (w work) restore(ctx context.Context, o fairway.Occupant) (sequence.Result, error) {

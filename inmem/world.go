@@ -110,6 +110,13 @@ func (c configuration) SetWeights(ctx context.Context, ch controller.Change, _ f
 	return c.commit(ch), nil
 }
 
+// PutBack implements [controller.Configuration]: of what is configured only
+// that it was is kept.
+func (c configuration) PutBack(_ context.Context, ch controller.Change) error {
+	c.commit(ch)
+	return nil
+}
+
 // Render implements [controller.Configuration].
 func (w *World) Render(context.Context, controller.Change, string, fairway.Artifact) ([][]byte, error) {
 	return nil, nil

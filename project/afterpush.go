@@ -46,8 +46,12 @@ func (k *Keeper) AfterPush(ctx context.Context, p git.Push) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range change.Services {
-		in := sequence.Pushed{Stage: fairway.StageName(p.Branch), Commit: p.New, Actor: p.Actor, Weights: c.Weights, Notes: notes(c)}
+	m := meaning{k: k, push: p, before: before, after: after}
+	for _, c := range m.services(change) {
+		in, err := m.of(ctx, c)
+		if err != nil {
+			return err
+		}
 		if err := k.Store(ctx, p.Project, c.Service, in); err != nil {
 			return fmt.Errorf("store what the push means for %s: %w", c.Service, err)
 		}
@@ -64,24 +68,6 @@ func filesOf(p git.Push) (before, after map[string][]byte, err error) {
 	}
 	after, err = p.After().Files("")
 	return before, after, err
-}
-
-// notes say what else than the weights a push changes about a service.
-func notes(c chart.ServiceChange) []string {
-	var out []string
-	if c.Scale {
-		out = append(out, "replicas or resources, which take effect in place: the local platform runs one process for each colour, so that nothing is restarted")
-	}
-	if c.Other {
-		out = append(out, "values or templates, which hold for deliveries that come to the stage after it")
-	}
-	if c.Chart {
-		out = append(out, "its chart or the chart's values, which hold for deliveries that come to the stage after it")
-	}
-	if c.Resources {
-		out = append(out, "tests or objectives, which hold for deliveries that come to the stage after it")
-	}
-	return out
 }
 
 func (k *Keeper) afterMain(ctx context.Context, p git.Push) error {

@@ -16,13 +16,13 @@ import (
 
 // commit changes the stage's branch for an effect; the key makes it happen
 // once however often the effect is performed.
-func (k *Keeper) commit(ctx context.Context, c controller.Change, edit func(files map[string][]byte) (map[string][]byte, error)) (string, error) {
+func (k *Keeper) commit(ctx context.Context, c controller.Change, dir string, edit func(files map[string][]byte) (map[string][]byte, error)) (string, error) {
 	info := k.info("", c.Reason)
 	info.Trailers = [][2]string{{"Fairway-Delivery", string(c.Delivery)}}
 	hash, _, err := k.Git.Commit(ctx, c.Project, string(c.Stage.Name), git.CommitRequest{
 		Info: info, Key: c.Key,
 		Edit: func(s *git.Snapshot) (map[string][]byte, error) {
-			files, err := s.Files(chartDir)
+			files, err := s.Files(dir)
 			if err != nil {
 				return nil, err
 			}
@@ -34,16 +34,77 @@ func (k *Keeper) commit(ctx context.Context, c controller.Change, edit func(file
 
 const chartDir = "helm-chart"
 
-// SetImage implements [controller.Configuration].
+// SetImage implements [controller.Configuration]. The version runs with the
+// configuration that the change carries, else with that of the version which
+// has the traffic.
 func (k *Keeper) SetImage(ctx context.Context, c controller.Change, a fairway.Artifact) (string, error) {
-	return k.commit(ctx, c, func(files map[string][]byte) (map[string][]byte, error) {
-		return chart.SetImage(files, c.Service, c.Colour, a)
+	v, dir := chart.Version{Artifact: a, Colour: c.Colour, Source: c.Colour}, chartDir
+	if c.Live != "" {
+		live, err := k.coloursPart(ctx, c)
+		if err != nil {
+			return "", err
+		}
+		v.Live = live
+	}
+	if c.Carried.InStage() {
+		from, err := k.filesAt(ctx, c.Project, c.Carried.Commit)
+		if err != nil {
+			return "", err
+		}
+		live := c.Colour.Other()
+		if c.Live == "" {
+			live = ""
+		}
+		dir = ""
+		v.From, v.Source = from, c.Carried.Source(c.Colour, live)
+	}
+	return k.commit(ctx, c, dir, func(files map[string][]byte) (map[string][]byte, error) {
+		return chart.Configure(files, c.Service, v)
 	})
+}
+
+// PutBack implements [controller.Configuration].
+func (k *Keeper) PutBack(ctx context.Context, c controller.Change) error {
+	live, err := k.filesAt(ctx, c.Project, c.Live)
+	if err != nil {
+		return err
+	}
+	_, err = k.commit(ctx, c, "", func(files map[string][]byte) (map[string][]byte, error) {
+		return chart.PutBack(files, live, c.Service, c.Colour)
+	})
+	return err
+}
+
+// coloursPart returns what the live colour alone has, at its commit.
+func (k *Keeper) coloursPart(ctx context.Context, c controller.Change) (map[string][]byte, error) {
+	snap, err := k.Git.Read(ctx, c.Project, c.Live)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, name := range []string{chart.ValuesFile, chart.DeploymentFile(c.Service, c.Colour.Other())} {
+		body, ok, err := snap.File(name)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			files[name] = body
+		}
+	}
+	return files, nil
+}
+
+func (k *Keeper) filesAt(ctx context.Context, p fairway.ProjectName, commit string) (map[string][]byte, error) {
+	snap, err := k.Git.Read(ctx, p, commit)
+	if err != nil {
+		return nil, err
+	}
+	return snap.Files("")
 }
 
 // SetWeights implements [controller.Configuration].
 func (k *Keeper) SetWeights(ctx context.Context, c controller.Change, w fairway.Weights) (string, error) {
-	return k.commit(ctx, c, func(files map[string][]byte) (map[string][]byte, error) {
+	return k.commit(ctx, c, chartDir, func(files map[string][]byte) (map[string][]byte, error) {
 		if w == nil && c.Stage.DeploymentStrategy == fairway.BlueGreen {
 			w = fairway.Weights{fairway.Blue: 0, fairway.Green: 0}
 		}

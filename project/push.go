@@ -157,7 +157,7 @@ func (k *Keeper) checkStage(ctx context.Context, p git.Push, stage fairway.Stage
 		return err
 	}
 	for _, c := range change.Services {
-		if err := refuseByHand(c, stage.Name); err != nil {
+		if err := refuseByHand(c); err != nil {
 			return err
 		}
 		if err := k.checkWeights(ctx, p, stage, c, after); err != nil {
@@ -172,12 +172,15 @@ func (k *Keeper) checkStage(ctx context.Context, p git.Push, stage fairway.Stage
 	return nil
 }
 
-func refuseByHand(c chart.ServiceChange, stage fairway.StageName) error {
-	switch {
-	case c.Added || c.Removed:
+// refuseByHand refuses what a push cannot say.
+func refuseByHand(c chart.ServiceChange) error {
+	if c.Added || c.Removed {
 		return fairway.Errorf(fairway.KindInvalid, "service %s was added or removed by hand; use: fairway onboard service", c.Service)
-	case len(c.Images) > 0:
-		return fairway.Errorf(fairway.KindInvalid, "the image of %s in stage %s was changed by hand; start a delivery with: fairway send event new-artifact --service %s --stage %s --image IMAGE --tag TAG", c.Service, stage, c.Service, stage)
+	}
+	for colour, a := range c.Images {
+		if a.Image == "" {
+			return fairway.InFile(chart.ValuesFile, fairway.Invalid(chart.ColourKey(c.Service, colour)+".image", "", "was taken away", "name the image and tag to deliver, or restore those that stood there"))
+		}
 	}
 	return nil
 }

@@ -42,6 +42,8 @@ type Artifact struct {
 	// delivery with it.
 	From fairway.StageName `json:"from,omitempty"`
 	Only bool              `json:"only,omitempty"`
+	// Carried is the configuration that it brings along.
+	Carried *fairway.Carried `json:"carried,omitempty"`
 	// Plan is filled in by the decider from the project's shipyard: it holds
 	// for the whole delivery.
 	Plan []fairway.Stage `json:"-"`

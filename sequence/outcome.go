@@ -75,7 +75,7 @@ func (d *decider) configured(x *Delivery, r Result) {
 
 func (d *decider) deployed(x *Delivery, r Result) {
 	st := d.s.stage(x.plan())
-	o := fairway.Occupant{Artifact: x.Artifact, Delivery: x.ID, Instance: x.Instance, State: fairway.OccupantRunning, Since: d.now}
+	o := fairway.Occupant{Artifact: x.Artifact, Delivery: x.ID, Instance: x.Instance, State: fairway.OccupantRunning, Since: d.now, Commit: x.record().Commit}
 	if !r.OK {
 		// It never took the place: what lived there lives there still.
 		d.fail(x, fairway.StatusFailed, r.Reason)
@@ -208,7 +208,8 @@ func (d *decider) agree(x *Delivery, warned bool) {
 	x.Reason = d.say(x.ID, "%s waits for a person in stage %s: %s; run: fairway approve %s --reason WHY, or fairway reject %s --reason WHY", x.Artifact.Tag, p.Name, why, x.ID.Short(), x.ID.Short())
 	d.emit(x, fairway.TypeApprovalRequested, x.Reason, nil)
 	d.answerAsked(d.s.stage(p))
-	if newer := d.waitingBehind(x); newer != nil && p.Supersede == fairway.SupersedeAlways {
+	if newer := d.waitingBehind(x); newer != nil && p.Supersede == fairway.SupersedeAlways && supersedes(newer, x) {
+		newer.inherit(x)
 		d.fail(x, fairway.StatusSuperseded, fmt.Sprintf("newer %s waits already, and the stage says supersede: always", newer.Artifact.Tag))
 	}
 }
@@ -367,6 +368,10 @@ func (d *decider) fail(x *Delivery, status fairway.DeliveryStatus, reason string
 	st := d.s.stage(p)
 	holds := st.Holder == x.ID
 	switch {
+	case holds && x.Carried != nil && p.DeploymentStrategy == fairway.BlueGreen && liveCommit(st, x.Colour) != "":
+		e := Effect{Step: fairway.StepRollback, Weights: cloneWeights(x.Before.Weights), PutBack: true}
+		e.Still = !x.Moved && x.Step != fairway.StepRelease
+		d.start(x, e)
 	case !holds || x.Step == fairway.StepConfigure && p.DeploymentStrategy == fairway.BlueGreen:
 		d.end(x)
 	case p.DeploymentStrategy == fairway.Direct:
@@ -385,7 +390,7 @@ func (d *decider) failDirect(x *Delivery, st *Stage) {
 	p := x.plan()
 	before := x.Before.Occupant
 	if p.OnFailure == fairway.OnFailureRollback && before != nil {
-		d.start(x, Effect{Step: fairway.StepRollback, Restore: before})
+		d.start(x, Effect{Step: fairway.StepRollback, Restore: before, PutBack: x.Carried != nil && before.Commit != ""})
 		return
 	}
 	why := "the stage says on_failure: keep"
@@ -436,8 +441,10 @@ func (d *decider) rolledBack(x *Delivery, e Effect, r Result) {
 		}
 		st.Occupants[x.Colour] = o
 	} else {
-		st.Weights, st.ByHand = cloneWeights(e.Weights), false
-		d.emit(x, fairway.TypeRouteChanged, r.Reason, func(v *fairway.EventData) { v.Weights = e.Weights })
+		if !e.Still {
+			st.Weights, st.ByHand = cloneWeights(e.Weights), false
+			d.emit(x, fairway.TypeRouteChanged, r.Reason, func(v *fairway.EventData) { v.Weights = e.Weights })
+		}
 		d.reject(x, st)
 	}
 	d.emit(x, fairway.TypeRolledBack, r.Reason, func(v *fairway.EventData) { v.Weights = st.Weights })

@@ -16,8 +16,14 @@ type Pushed struct {
 	Actor  string            `json:"actor,omitempty"`
 	// Weights is the split to reach; nil when the push leaves it alone.
 	Weights fairway.Weights `json:"weights,omitempty"`
+	// Carried asks for a delivery in the stage; nil when the push changes
+	// nothing that runs.
+	Carried *fairway.Carried `json:"carried,omitempty"`
 	// Notes say what else the push changed, and when that holds.
 	Notes []string `json:"notes,omitempty"`
+	// Plan and PlanError are filled in by the decider, as those of an artifact.
+	Plan      []fairway.Stage `json:"-"`
+	PlanError string          `json:"-"`
 }
 
 // keepHandled is how many pushes are remembered, to know a repetition.
@@ -43,6 +49,7 @@ func (d *decider) pushed(p Pushed) {
 	if p.Weights != nil {
 		what = append([]string{"weights blue/green " + p.Weights.String()}, what...)
 	}
+	x := d.pushedVersion(p, &what)
 	typ, where := fairway.TypeConfigurationPushed, "stage "+string(p.Stage)
 	if p.Stage == "" {
 		typ, where = fairway.TypeProjectChanged, "main"
@@ -56,6 +63,113 @@ func (d *decider) pushed(p Pushed) {
 		d.answerAsked(st)
 	}
 	d.say("", "%s", reason)
+	if x == nil {
+		return
+	}
+	d.s.Accepted++
+	x.Order = d.s.Accepted
+	d.s.Open = append(d.s.Open, x)
+	x.Reason = d.say(x.ID, "%s is delivered to stage %s with what %s pushed in commit %s", x.Artifact, p.Stage, p.by(), p.commit())
+	d.emit(x, fairway.TypeNewArtifact, x.Reason, func(e *fairway.EventData) { e.Actor, e.Commit = "a push to git by "+p.by(), p.Commit })
+	d.enter(x)
+}
+
+// pushedVersion returns the delivery, in the pushed stage alone, that brings
+// the push to what runs; nil when there is nothing to do.
+func (d *decider) pushedVersion(p Pushed, what *[]string) *Delivery {
+	if p.Carried == nil {
+		return nil
+	}
+	i := slices.IndexFunc(p.Plan, func(s fairway.Stage) bool { return s.Name == p.Stage })
+	if i < 0 {
+		why := p.PlanError
+		if why == "" {
+			why = "the shipyard has no stage " + string(p.Stage)
+		}
+		*what = append(*what, "no delivery: "+why)
+		return nil
+	}
+	plan := p.Plan[i]
+	x := &Delivery{
+		Delivery: fairway.Delivery{
+			ID: NewID(d.s.Project, d.s.Service, "push", string(p.Stage), p.Commit), Project: d.s.Project, Service: d.s.Service,
+			Status: fairway.StatusRunning, StartedAt: d.now, UpdatedAt: d.now, Carried: p.Carried,
+		},
+		Plan: []fairway.Stage{plan},
+	}
+	st := d.s.Stages[p.Stage]
+	if st == nil {
+		st = &Stage{}
+	}
+	if x.Artifact = x.chosen(st, idle(plan, st)); x.Artifact.Image == "" {
+		*what = append(*what, "nothing was delivered to the stage yet, and the first delivery takes it")
+		return nil
+	}
+	return x
+}
+
+// chosen returns the artifact that a carried configuration is brought to: the
+// one that it names, else the one that has the traffic, else the one that runs.
+func (x *Delivery) chosen(st *Stage, c fairway.Colour) fairway.Artifact {
+	live := c.Other()
+	if _, ok := st.Weights.Leader(); !ok || c == fairway.Single {
+		live = c
+	}
+	for _, from := range []fairway.Colour{x.Carried.Source(c, live), live, c} {
+		if a, ok := x.Carried.Images[from]; ok {
+			return a
+		}
+	}
+	for _, from := range []fairway.Colour{live, c} {
+		if o, ok := st.Occupants[from]; ok {
+			return o.Artifact
+		}
+	}
+	return x.Artifact
+}
+
+// choose settles which artifact the delivery is about, once it has the stage:
+// another version may have got the traffic while it waited.
+func (d *decider) choose(x *Delivery, st *Stage) {
+	if x.Carried == nil || !x.Carried.InStage() && !x.Carried.Present {
+		return
+	}
+	x.Artifact = x.chosen(st, x.Colour)
+	if x.Carried.Present {
+		c := *x.Carried
+		c.Present = false
+		x.Carried = &c
+	}
+}
+
+// liveCommit returns the commit that the version beside the colour runs from;
+// empty when none was released there, or it is not known.
+func liveCommit(st *Stage, c fairway.Colour) string {
+	if c == fairway.Single {
+		return ""
+	}
+	if o := st.Occupants[c.Other()]; o.State == fairway.OccupantReleased {
+		return o.Commit
+	}
+	return ""
+}
+
+// supersedes reports whether the newer delivery replaces the older one that
+// waits. One that carries a configuration is about that: it replaces no newer
+// artifact by the version that it is brought to, and what was pushed to a
+// stage is not lost to an artifact.
+func supersedes(newer, older *Delivery) bool {
+	return newer.Carried == nil && !older.Carried.InStage()
+}
+
+// inherit takes over the configuration of a delivery that x supersedes.
+func (x *Delivery) inherit(older *Delivery) {
+	if x.Carried != nil || older.Carried == nil {
+		return
+	}
+	c := *older.Carried
+	c.Present = false
+	x.Carried = &c
 }
 
 // answerAsked gives a stage the weights that a push has asked for, once nobody

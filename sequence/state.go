@@ -132,8 +132,14 @@ type Effect struct {
 	TestRun  int               `json:"testRun,omitempty"` // evaluate: attempt of the test it judges
 	Actor    string            `json:"actor,omitempty"`   // route: who asked for it
 	Why      string            `json:"why,omitempty"`
-	// PutBack is set when git is to say again what is in force.
+	// PutBack is set when git is to say again what is in force, and Still when
+	// the weights are not to change with it.
 	PutBack bool `json:"putBack,omitempty"`
+	Still   bool `json:"still,omitempty"`
+	// Carried is what a configure brings along, and Live the commit from which
+	// the colour with the traffic runs; empty when there is none.
+	Carried *fairway.Carried `json:"carried,omitempty"`
+	Live    string           `json:"live,omitempty"`
 	// Remove says what is to be left of a service or project that is deleted.
 	Remove *Remains `json:"remove,omitempty"`
 	// Tries counts how often it failed before, for what is tried until it works.

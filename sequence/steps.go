@@ -44,7 +44,7 @@ func (d *decider) queue(x *Delivery, st *Stage) {
 		if w.Order > x.Order {
 			older, newer = x, w
 		}
-		if p.Supersede == fairway.SupersedeNever {
+		if p.Supersede == fairway.SupersedeNever || !supersedes(newer, older) {
 			continue
 		}
 		d.supersede(older, newer, "waited for stage "+string(p.Name))
@@ -64,7 +64,8 @@ func (d *decider) queue(x *Delivery, st *Stage) {
 		x.Reason = d.say(x.ID, "the weights of stage %s are being changed by hand; this one waits until that is done", p.Name)
 	}
 	d.emit(x, fairway.TypeDeliveryQueued, x.Reason, nil)
-	if p.Supersede == fairway.SupersedeAlways && holder != nil && holder.Step == fairway.StepApprove && holder.Order < x.Order {
+	if p.Supersede == fairway.SupersedeAlways && holder != nil && holder.Step == fairway.StepApprove && holder.Order < x.Order && supersedes(x, holder) {
+		x.inherit(holder)
 		d.fail(holder, fairway.StatusSuperseded, fmt.Sprintf("newer %s arrived while %s waited for a person, and the stage says supersede: always", x.Artifact.Tag, holder.Artifact.Tag))
 	}
 }
@@ -79,6 +80,7 @@ func tagOf(x *Delivery) string {
 func (d *decider) supersede(older, newer *Delivery, where string) {
 	reason := fmt.Sprintf("%s was superseded by newer %s (delivery %s) while it %s", older.Artifact.Tag, newer.Artifact.Tag, newer.ID.Short(), where)
 	older.Failure = &Failure{Status: fairway.StatusSuperseded, Step: older.Step, Reason: reason}
+	newer.inherit(older)
 	d.end(older)
 }
 
@@ -91,6 +93,7 @@ func (d *decider) take(x *Delivery, st *Stage) {
 	x.Status = fairway.StatusRunning
 	x.Colour = idle(p, st)
 	x.record().Colour = x.Colour
+	d.choose(x, st)
 	x.Before = &Before{Weights: cloneWeights(st.Weights)}
 	if o, ok := st.Occupants[x.Colour]; ok && x.Colour == fairway.Single && o.State == fairway.OccupantReleased {
 		x.Before.Occupant = &o
@@ -139,6 +142,12 @@ func (d *decider) start(x *Delivery, e Effect) {
 	e.Delivery, e.Stage, e.Attempt = x.ID, p.Name, x.Attempt
 	e.Plan, e.Colour, e.Artifact = p, x.Colour, x.Artifact
 	e.Commit = x.record().Commit
+	if e.Step == fairway.StepConfigure || e.PutBack {
+		e.Live = liveCommit(d.s.stage(p), x.Colour)
+	}
+	if e.Step == fairway.StepConfigure {
+		e.Carried = x.Carried
+	}
 	if e.Step == fairway.StepDeploy {
 		x.Instance = InstanceID(x.ID, p.Name, x.Attempt)
 	}

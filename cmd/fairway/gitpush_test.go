@@ -76,3 +76,41 @@ func TestKilledWhileWeightsArePushed(t *testing.T) {
 		})
 	}
 }
+
+// A pushed configuration with which nothing can start is delivered once, and
+// taken out of the branch again, wherever the process was killed.
+func TestKilledWhileAPushIsTurnedAway(t *testing.T) {
+	t.Parallel()
+	testenv.Need(t, "git")
+	for _, point := range []string{"git.ref.after-rename:1", "git.after-commit:1", "git.after-commit:2"} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			s.shop(t, "stages:\n  - name: live\n    deployment_strategy: blue_green_service\n", "1s")
+			s.deliver(t, "1", fairway.StatusFinished)
+			s.clone(t, "live", "helm-chart/values.yaml", "cartBlue:\n", "cartBlue:\n  env: {FAIL: start}\n")
+			must(t, s.stop())
+			must(t, s.begin([]string{"FAIRWAY_FAILPOINT=" + point}))
+			_ = s.git(t, "push", "-q")
+			must(t, s.awaitExit())
+			must(t, s.begin(nil))
+			must(t, until("the delivery has ended", func() (bool, error) {
+				return strings.Contains(s.run(t, "get", "events", "--limit", "1000"), "dev.fairway.delivery.failed"), nil
+			}))
+			must(t, s.awaitAnswer("cart.live.localhost", "1"))
+			must(t, s.git(t, "pull", "-q", "--rebase"))
+			body, err := os.ReadFile(filepath.Join(s.home, "clone", "helm-chart", "values.yaml"))
+			must(t, err)
+			if _, green, _ := strings.Cut(string(body), "cartGreen:"); strings.Count(string(body), "FAIL") != 1 || !strings.Contains(green, "FAIL") {
+				t.Errorf("the branch says:\n%s", body)
+			}
+			events := s.run(t, "get", "events", "--limit", "1000")
+			for what, want := range map[string]int{"configuration.pushed": 1, "with what": 1, "stage.rolledback": 1} {
+				if n := strings.Count(events, what); n != want {
+					t.Errorf("%q stands %d times in the events:\n%s", what, n, events)
+				}
+			}
+			must(t, s.stop())
+		})
+	}
+}
