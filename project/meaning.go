@@ -1,9 +1,7 @@
 package project
 
 import (
-	"bytes"
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/fairwaycd/fairway"
@@ -75,30 +73,16 @@ func (m meaning) rendered(ctx context.Context, c chart.ServiceChange) (colours [
 	}
 	stage = forService(stage, strategy)
 	for _, colour := range stage.Colours() {
-		is, err := m.manifests(ctx, stage, c.Service, colour, m.after)
+		d, err := helm.Compare(ctx, m.before, m.after, helm.Release{
+			Project: m.push.Project, Stage: stage.Name, Namespace: stage.Namespace, Service: c.Service, Colour: colour,
+		})
 		if err != nil {
 			return nil, false, err
 		}
-		was, err := m.manifests(ctx, stage, c.Service, colour, m.before)
-		if err != nil { // it could not be rendered before: all of it is new
+		if d.Template {
 			colours = append(colours, colour)
-			continue
 		}
-		switch whole, bare := helm.Differ(was, is); {
-		case bare:
-			colours = append(colours, colour)
-		case whole:
-			scaled = true
-		}
+		scaled = scaled || d.Scale
 	}
 	return colours, scaled, nil
-}
-
-func (m meaning) manifests(ctx context.Context, stage fairway.Stage, s fairway.ServiceName, c fairway.Colour, files map[string][]byte) ([][]byte, error) {
-	only := maps.Clone(files)
-	r, err := helm.Render(ctx, only, helm.Release{
-		Project: m.push.Project, Stage: stage.Name, Namespace: stage.Namespace, Service: s, Colour: c,
-		Artifact: fairway.Artifact{Image: "example/" + string(s), Tag: "0"},
-	})
-	return slices.CompactFunc(r.Manifests, bytes.Equal), err
 }
