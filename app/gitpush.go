@@ -35,6 +35,8 @@ func (a *App) storePushed(ctx context.Context, p fairway.ProjectName, s fairway.
 		return fairway.Errorf(fairway.KindUnavailable, "Fairway is starting or stopping")
 	}
 	id := fmt.Sprintf("pushed:%s/%s@%s", s, in.Stage, in.Commit)
+	ctx, cancel := context.WithTimeout(ctx, routeWait)
+	defer cancel()
 	_, err := a.control.Submit(ctx, p, s, id, sequence.Input{Pushed: &in})
 	return err
 }
