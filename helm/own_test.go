@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 	"helm.sh/helm/v3/pkg/chartutil"
@@ -238,7 +239,6 @@ func TestOwnErrors(t *testing.T) {
 		{"registry in front", smallChart(strings.Replace(deployment("web"), "{{ .Values.image.repository }}", "docker.io/{{ .Values.image.repository }}", 1)), "", []string{"emptied in --values"}},
 		{"no workload", smallChart("{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}"), "", []string{"render no Deployment or StatefulSet"}},
 		{"template", smallChart("a: b\nc: {{ .Values.no.such }}\n"), "", []string{"web/chart/templates/a.yaml:2: cannot be rendered"}},
-		{"loop", smallChart("a: b\n{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}\n"), "", []string{"web/chart/templates/a.yaml:2: was interrupted", "more than 200000 loop turns"}},
 		{"dependency", with(smallChart(deployment("web")), "Chart.yaml", "{apiVersion: v2, name: shop, version: 0.1.0, dependencies: [{name: redis, version: 1.0.0, repository: 'https://example.com'}]}"), "", []string{"redis", "helm dependency build"}},
 		{"library", with(smallChart(deployment("web")), "Chart.yaml", "{apiVersion: v2, name: shop, version: 0.1.0, type: library}"), "", []string{"nothing can be installed from"}},
 		{"schema", with(smallChart(deployment("web")), "values.schema.json", `{"properties": {"mode": {"type": "string"}}}`), "mode: 7", []string{"helm-chart/values.yaml: web.values", "do not fit the chart", "mode"}},
@@ -252,6 +252,7 @@ func TestOwnErrors(t *testing.T) {
 			t.Parallel()
 			r := release(staging, "web", fairway.Blue)
 			r.Artifact = webArtifact
+			r.Timeout = time.Hour // the turns are to end it, however slow the machine
 			_, err := helm.Render(t.Context(), withChart(t, staging, tt.files, tt.value), r)
 			if fairway.KindOf(err) != fairway.KindInvalid {
 				t.Fatalf("error %v of kind %s, want invalid", err, fairway.KindOf(err))

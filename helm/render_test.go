@@ -265,7 +265,7 @@ func TestRenderEnds(t *testing.T) {
 			files := shop(t, dev)
 			files[chart.DeploymentFile("carts", fairway.Single)] = []byte(tt.text)
 			r := release(dev, "carts", fairway.Single)
-			r.Timeout = time.Minute
+			r.Timeout = time.Hour // the turns are to end it, however slow the machine
 			if tt.limit != nil {
 				tt.limit(&r)
 			}
