@@ -68,6 +68,7 @@ type Backend interface {
 	// is gathered for the next call. Events come by rising Seq.
 	Watch(ctx context.Context, f func(Change) error) error
 	Status(ctx context.Context) (Status, error)
+	monitoring
 }
 
 // CreateProject asks for a new project.

@@ -86,6 +86,17 @@ func methods() []method {
 		of("DeliveryEvents", odd, func(ctx context.Context, b api.Backend) ([]fairway.Event, error) { return b.DeliveryEvents(ctx, odd) }),
 		evaluation,
 		of("TestReport", odd, func(ctx context.Context, b api.Backend) (fairway.TestReport, error) { return b.TestReport(ctx, odd) }),
+		of("Monitoring", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) ([]api.Monitoring, error) { return b.Monitoring(ctx, odd) }),
+		of("Monitoring of all", fairway.ProjectName(""), func(ctx context.Context, b api.Backend) ([]api.Monitoring, error) { return b.Monitoring(ctx, "") }),
+		of("ConfigureMonitoring", filled[fairway.Connection](), func(ctx context.Context, b api.Backend) (api.Monitoring, error) {
+			return b.ConfigureMonitoring(ctx, filled[fairway.Connection]())
+		}),
+		of("RemoveMonitoring", api.MonitoringName{Kind: odd}, func(ctx context.Context, b api.Backend) (api.Monitoring, error) {
+			return b.RemoveMonitoring(ctx, api.MonitoringName{Kind: odd})
+		}),
+		of("CheckMonitoring", api.MonitoringName{Kind: odd, Project: odd}, func(ctx context.Context, b api.Backend) ([]fairway.Checked, error) {
+			return b.CheckMonitoring(ctx, api.MonitoringName{Kind: odd, Project: odd})
+		}),
 		of("Targets", nil, func(ctx context.Context, b api.Backend) ([]api.TargetState, error) { return b.Targets(ctx) }),
 		of("Routes", nil, func(ctx context.Context, b api.Backend) ([]api.RouteState, error) { return b.Routes(ctx) }),
 		of("Status", nil, func(ctx context.Context, b api.Backend) (api.Status, error) { return b.Status(ctx) }),

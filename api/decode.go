@@ -63,10 +63,18 @@ func decodeObject(data []byte, v any) error {
 			continue
 		}
 		if err := json.Unmarshal(raw[name], f.Addr().Interface()); err != nil {
-			ps = append(ps, fairway.Problem{Field: name, Value: clip(string(raw[name])), Message: "is not " + describe(f.Type()), Remedy: "write " + describe(f.Type())})
+			ps = append(ps, fairway.Problem{Field: name, Value: valueOf(f, raw[name]), Message: "is not " + describe(f.Type()), Remedy: "write " + describe(f.Type())})
 		}
 	}
 	return fairway.InvalidAll(ps)
+}
+
+// valueOf is what an error shows of a field's value.
+func valueOf(f reflect.Value, raw json.RawMessage) string {
+	if t := f.Type(); t == reflect.TypeFor[fairway.Secret]() || t == reflect.TypeFor[map[string]fairway.Secret]() {
+		return ""
+	}
+	return clip(string(raw))
 }
 
 // malformed says where data stops being a JSON object.
@@ -97,6 +105,9 @@ func fieldsOf(v any) map[string]reflect.Value {
 func describe(t reflect.Type) string {
 	if t == reflect.TypeFor[fairway.Weights]() {
 		return `an object such as {"blue": 70, "green": 30}`
+	}
+	if t == reflect.TypeFor[map[string]fairway.Secret]() {
+		return `an object such as {"X-Scope-OrgID": "shop"}`
 	}
 	switch t.Kind() {
 	case reflect.Bool:

@@ -138,6 +138,18 @@ func (m *memory) Evaluation(_ context.Context, id string) (fairway.Evaluation, e
 func (m *memory) TestReport(_ context.Context, id string) (fairway.TestReport, error) {
 	return given[fairway.TestReport](m, id)
 }
+func (m *memory) Monitoring(_ context.Context, p fairway.ProjectName) ([]api.Monitoring, error) {
+	return given[[]api.Monitoring](m, p)
+}
+func (m *memory) ConfigureMonitoring(_ context.Context, c fairway.Connection) (api.Monitoring, error) {
+	return given[api.Monitoring](m, c)
+}
+func (m *memory) RemoveMonitoring(_ context.Context, n api.MonitoringName) (api.Monitoring, error) {
+	return given[api.Monitoring](m, n)
+}
+func (m *memory) CheckMonitoring(_ context.Context, n api.MonitoringName) ([]fairway.Checked, error) {
+	return given[[]fairway.Checked](m, n)
+}
 func (m *memory) Targets(context.Context) ([]api.TargetState, error) {
 	return given[[]api.TargetState](m, nil)
 }

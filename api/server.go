@@ -103,6 +103,12 @@ func (s *server) routes() map[string]methods {
 		"projects/{project}/services/{s}/artifacts": {http.MethodPost: s.sendArtifact},
 		"projects/{project}/services/{s}/rollback":  {http.MethodPost: s.rollBack},
 		"projects/{project}/services/{s}/route":     {http.MethodPut: s.setRoute},
+		"projects/{project}/monitoring":             read(s.listMonitoring),
+		"projects/{project}/monitoring/{k}":         {http.MethodPut: s.configureMonitoring, http.MethodDelete: s.removeMonitoring},
+		"projects/{project}/monitoring/{k}/check":   {http.MethodPost: s.checkMonitoring},
+		"monitoring":                                read(s.listMonitoring),
+		"monitoring/{k}":                            {http.MethodPut: s.configureMonitoring, http.MethodDelete: s.removeMonitoring},
+		"monitoring/{k}/check":                      {http.MethodPost: s.checkMonitoring},
 		"services":                                  read(s.listServices),
 		"deliveries":                                read(s.listDeliveries),
 		"deliveries/{id}":                           read(s.showDelivery),
@@ -159,5 +165,5 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func unknownPath(_ http.ResponseWriter, r *http.Request) error {
-	return fairway.Errorf(fairway.KindNotFound, "there is no %s; the API begins at %s with projects, services, deliveries, evaluations, reports, events, targets, routes, status and watch", r.URL.Path, Prefix)
+	return fairway.Errorf(fairway.KindNotFound, "there is no %s; the API begins at %s with projects, services, deliveries, evaluations, reports, events, targets, routes, monitoring, status and watch", r.URL.Path, Prefix)
 }
