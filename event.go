@@ -58,6 +58,7 @@ const (
 	TypeRouteRefused        = "dev.fairway.route.refused"
 	TypeRollbackRequested   = "dev.fairway.rollback.requested"
 	TypeDrainTimedOut       = "dev.fairway.drain.timedout"
+	TypeMonitoringChanged   = "dev.fairway.monitoring.changed"
 	TypeConfigurationPushed = "dev.fairway.configuration.pushed"
 	TypeProjectChanged      = "dev.fairway.project.changed"
 )

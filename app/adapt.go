@@ -8,6 +8,7 @@ import (
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/controller"
 	"github.com/fairwaycd/fairway/gate"
+	"github.com/fairwaycd/fairway/project"
 	"github.com/fairwaycd/fairway/testrun"
 )
 
@@ -36,13 +37,18 @@ func progressText(p testrun.Progress) string {
 
 // judgeWith lets the controller ask the gate.
 type judgeWith struct {
-	gate *gate.Gate
-	off  bool
+	gate   *gate.Gate
+	keeper *project.Keeper
+	off    bool
 }
 
 func (j judgeWith) Judge(ctx context.Context, r controller.GateRequest) (fairway.Evaluation, error) {
+	pods, err := j.keeper.MetricsSelect(ctx, r.Subject.Project, r.Subject.Place.Service, r.Commit)
+	if err != nil {
+		return fairway.Evaluation{}, err
+	}
 	ev, err := j.gate.Evaluate(ctx, gate.Request{
-		Subject: r.Subject, Window: r.Window, Commit: r.Commit, Files: r.Objectives, Stage: r.Stage,
+		Subject: r.Subject, Window: r.Window, Commit: r.Commit, Files: r.Objectives, Stage: r.Stage, Select: pods,
 	})
 	if err == nil && j.off {
 		ev.Verdict, ev.Reason = fairway.VerdictPass, "the gate is switched off"

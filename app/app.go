@@ -24,10 +24,10 @@ import (
 	"github.com/fairwaycd/fairway/git"
 	"github.com/fairwaycd/fairway/image"
 	"github.com/fairwaycd/fairway/metrics"
+	"github.com/fairwaycd/fairway/monitoring"
 	"github.com/fairwaycd/fairway/nats"
 	"github.com/fairwaycd/fairway/process"
 	"github.com/fairwaycd/fairway/project"
-	"github.com/fairwaycd/fairway/promql"
 	"github.com/fairwaycd/fairway/registry"
 	"github.com/fairwaycd/fairway/testrun"
 )
@@ -50,10 +50,13 @@ type App struct {
 	run     *process.Platform
 	gateway *gateway.Gateway
 	metrics *metrics.Server
-	blobs   *blob.Store
-	keeper  *project.Keeper
-	control *controller.Controller
-	view    *controller.View
+	// monitoring holds what projects have connected, connected what asks it.
+	monitoring *monitoring.Store
+	connected  []*connected
+	blobs      *blob.Store
+	keeper     *project.Keeper
+	control    *controller.Controller
+	view       *controller.View
 
 	refusals *prometheus.CounterVec
 	changing sync.RWMutex // held, for reading, while services and projects are added; a deletion begins alone
@@ -120,6 +123,9 @@ func (a *App) openData(context.Context) (err error) {
 	}
 	a.later(func(context.Context) error { return a.dir.Close() })
 	if a.guard, err = access.Open(a.dir.Path()); err != nil {
+		return err
+	}
+	if a.monitoring, err = monitoring.Open(a.dir.Path("monitoring.json")); err != nil {
 		return err
 	}
 	a.blobs, err = blob.Open(a.dir.Path("evaluations"))
@@ -214,11 +220,15 @@ func (a *App) openControl(context.Context) error {
 	if err != nil {
 		return err
 	}
-	judge := gate.New([]fairway.MetricSource{promql.NewSource(a.metrics, promql.SourceOptions{})},
-		gate.Options{Logger: a.o.Logger.With("component", "gate")})
+	a.connected = a.sources()
+	ask := make([]fairway.MetricSource, len(a.connected))
+	for i, s := range a.connected {
+		ask[i] = s
+	}
+	judge := gate.New(ask, gate.Options{Logger: a.o.Logger.With("component", "gate"), Timeout: sourceLimit})
 	a.control = controller.New(controller.Options{
 		Log: a.log, Configuration: a.keeper, Platform: a.run, Traffic: a.gateway, Images: a.images, Metrics: a.metrics,
-		Tester: tester{runner}, Gate: judgeWith{judge, a.o.NoGate}, Blobs: a.blobs, View: a.view,
+		Tester: tester{runner}, Gate: judgeWith{judge, a.keeper, a.o.NoGate}, Blobs: a.blobs, View: a.view,
 		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain, Forget: a.forget,
 	})
 	return nil

@@ -57,6 +57,11 @@ func (b *backend) Delete(ctx context.Context, r api.Delete) (api.Deletion, error
 	if err != nil {
 		return api.Deletion{}, err
 	}
+	if r.Service == "" {
+		if err := b.forgetMonitoring(ctx, r.Project); err != nil {
+			return api.Deletion{}, err
+		}
+	}
 	plan.Done, plan.Reason = b.awaitDeletion(ctx, r.Project, name, changed)
 	return plan, nil
 }

@@ -23,6 +23,8 @@ const (
 	ownSource = "/fairway/"
 	// ownType is how the types begin that only Fairway gives to its events.
 	ownType = "dev.fairway."
+	// nobody stands for the project and service of events about none.
+	nobody = "_"
 	// fieldType is how the types begin that Fairway shares with other tools.
 	fieldType = "sh.keptn.events."
 )
@@ -128,13 +130,12 @@ func (b *backend) about(ctx context.Context, e fairway.Event) (fairway.ProjectNa
 		Project fairway.ProjectName `json:"project"`
 		Service fairway.ServiceName `json:"service"`
 	}
-	const none = "_"
 	if err := json.Unmarshal(e.Data, &data); err != nil || data.Project.Validate() != nil {
-		return none, none, nil // whatever the data are, they name no service
+		return nobody, nobody, nil // whatever the data are, they name no service
 	}
 	err := b.known(ctx, data.Project, data.Service, "")
 	if fairway.KindOf(err) == fairway.KindNotFound {
-		return none, none, nil
+		return nobody, nobody, nil
 	}
 	return data.Project, data.Service, err
 }

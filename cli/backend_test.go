@@ -24,11 +24,12 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // shop is a Fairway in memory whose deliveries go as their tag says. A
 // delivery moves on each time that somebody has looked at it.
 type shop struct {
-	mu         sync.Mutex
-	projects   map[fairway.ProjectName]api.Project
-	deliveries []*trip
-	events     []api.StoredEvent
-	looked     chan struct{} // closed and made anew at every look
+	mu          sync.Mutex
+	projects    map[fairway.ProjectName]api.Project
+	deliveries  []*trip
+	events      []api.StoredEvent
+	connections []fairway.Connection
+	looked      chan struct{} // closed and made anew at every look
 }
 
 var _ api.Backend = (*shop)(nil)
@@ -349,6 +350,41 @@ func (s *shop) Events(_ context.Context, f api.EventFilter) ([]api.StoredEvent, 
 		}
 	}
 	return out, nil
+}
+
+func (s *shop) Monitoring(_ context.Context, p fairway.ProjectName) ([]api.Monitoring, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []api.Monitoring
+	for _, c := range s.connections {
+		if p == "" || c.Project == p {
+			out = append(out, api.MonitoringOf(c))
+		}
+	}
+	return out, nil
+}
+
+func (s *shop) ConfigureMonitoring(_ context.Context, c fairway.Connection) (api.Monitoring, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connections = append(s.connections, c)
+	return api.MonitoringOf(c), nil
+}
+
+func (s *shop) RemoveMonitoring(_ context.Context, n api.MonitoringName) (api.Monitoring, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.connections, func(c fairway.Connection) bool { return c.Kind == n.Kind && c.Project == n.Project })
+	if i < 0 {
+		return api.Monitoring{}, fairway.Errorf(fairway.KindNotFound, "there is no connection to %s", n.Kind)
+	}
+	m := api.MonitoringOf(s.connections[i])
+	s.connections = slices.Delete(s.connections, i, i+1)
+	return m, nil
+}
+
+func (s *shop) CheckMonitoring(_ context.Context, n api.MonitoringName) ([]fairway.Checked, error) {
+	return []fairway.Checked{{What: "half of " + n.Kind, OK: true, Text: "answers"}, {What: "the other half", Text: "lacks a scope"}}, nil
 }
 
 func (s *shop) Targets(context.Context) ([]api.TargetState, error) {

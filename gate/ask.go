@@ -42,7 +42,7 @@ func (g *Gate) ask(ctx context.Context, r Request, spec quality.Spec) map[string
 			continue
 		}
 		wg.Go(func() {
-			list[i] = g.persist(ctx, source, fairway.Query{Raw: forRun(ind.Query, r), Window: r.Window, Subject: r.Subject})
+			list[i] = g.persist(ctx, source, fairway.Query{Raw: forRun(ind.Query, r), Window: r.Window, Subject: r.Subject, Select: r.Select})
 			list[i].indicator = ind
 		})
 	}

@@ -81,7 +81,8 @@ type Request struct {
 	Commit  string            // of the stage branch that holds Files
 	Files   map[string][]byte // of the service by path; those of [quality.Files] count
 	Stage   fairway.Stage
-	Compat  bool // judge a perfspec as Pitometer does, though it does not ask for it
+	Select  string // metrics.select of the service's values, for sources that need it
+	Compat  bool   // judge a perfspec as Pitometer does, though it does not ask for it
 	// Results are the answers, where they are known already: no source is
 	// asked then. Indicators that are missing have no data.
 	Results map[string][]Result

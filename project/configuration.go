@@ -166,6 +166,25 @@ func (k *Keeper) Objectives(ctx context.Context, c controller.Change, commit str
 	return out, nil
 }
 
+// MetricsSelect returns what the service's values say at the commit about how
+// a Prometheus that Fairway did not set up tells its pods apart; nothing where
+// they say nothing, or the service brings a chart of its own without values.
+func (k *Keeper) MetricsSelect(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName, commit string) (string, error) {
+	snap, err := k.Git.Read(ctx, p, commit)
+	if err != nil {
+		return "", err
+	}
+	values, ok, err := snap.File(chart.ValuesFile)
+	if err != nil || !ok {
+		return "", err
+	}
+	v, err := chart.ServiceValues(map[string][]byte{chart.ValuesFile: values}, s)
+	if fairway.KindOf(err) == fairway.KindNotFound {
+		return "", nil
+	}
+	return v.Metrics.Select, err
+}
+
 // Tests implements [controller.Configuration]: tests/… and jmeter/….
 func (k *Keeper) Tests(ctx context.Context, c controller.Change, commit string) (map[string][]byte, error) {
 	snap, err := k.at(ctx, c, commit)

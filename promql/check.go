@@ -22,3 +22,10 @@ func (s *Source) Check(ctx context.Context) []fairway.Checked {
 	}
 	return []fairway.Checked{one}
 }
+
+// Close gives idle connections back.
+func (s *Source) Close() {
+	if c, ok := s.querier.(interface{ Close() }); ok {
+		c.Close()
+	}
+}

@@ -1,0 +1,243 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/api"
+	"github.com/fairwaycd/fairway/dynatrace"
+	"github.com/fairwaycd/fairway/monitoring"
+	"github.com/fairwaycd/fairway/promql"
+	"github.com/fairwaycd/fairway/sequence"
+)
+
+// sourceLimit bounds one question to a metric source, the wait for the test's
+// last samples included. The evaluation's own limit is twice as long.
+const sourceLimit = 5 * time.Minute
+
+// opened is a metric source that can say whether it works.
+type opened interface {
+	fairway.MetricSource
+	Check(ctx context.Context) []fairway.Checked
+	Close()
+}
+
+// sources are all that gates can ask. Another one is a package and a line here.
+func (a *App) sources() []*connected {
+	return []*connected{
+		{name: "Prometheus", kind: fairway.KindPrometheus, store: a.monitoring, open: openPrometheus, otherwise: promql.NewSource(a.metrics, promql.SourceOptions{})},
+		{name: "Dynatrace", kind: fairway.KindDynatrace, store: a.monitoring, open: openDynatrace},
+	}
+}
+
+func openPrometheus(c fairway.Connection) (opened, error) {
+	h, err := promql.NewHTTP(promql.HTTPOptions{Connection: c})
+	if err != nil {
+		return nil, err
+	}
+	return promql.NewSource(h, promql.SourceOptions{Foreign: true}), nil
+}
+
+func openDynatrace(c fairway.Connection) (opened, error) {
+	return dynatrace.New(c, dynatrace.Options{})
+}
+
+// connected is the metric source of one kind: for each project the system that
+// it has connected.
+type connected struct {
+	name, kind string
+	store      *monitoring.Store
+	open       func(fairway.Connection) (opened, error)
+	otherwise  fairway.MetricSource // of a project that has connected none; may be nil
+
+	mu   sync.Mutex
+	held map[fairway.ProjectName]held // by the connection's own project
+}
+
+type held struct {
+	connection fairway.Connection
+	source     opened
+}
+
+var _ fairway.MetricSource = (*connected)(nil)
+
+// Name implements [fairway.MetricSource].
+func (s *connected) Name() string { return s.name }
+
+// Query implements [fairway.MetricSource]. Foreign systems are asked again by
+// their adapters, as they want it, and so not by the gate.
+func (s *connected) Query(ctx context.Context, q fairway.Query) (fairway.Answer, error) {
+	c, ok := s.store.For(s.kind, q.Subject.Project)
+	if !ok && s.otherwise != nil {
+		return s.otherwise.Query(ctx, q)
+	}
+	if !ok {
+		return fairway.Answer{}, fairway.Errorf(fairway.KindRefused, "project %s has not connected %s; connect it: fairway configure monitoring %s --project %s --url URL --token-stdin", q.Subject.Project, s.name, s.kind, q.Subject.Project)
+	}
+	source, err := s.source(c)
+	if err != nil {
+		return fairway.Answer{}, fmt.Errorf("the connection to %s: %w", s.name, err)
+	}
+	a, err := source.Query(ctx, q)
+	if fairway.IsRetryable(err) && ctx.Err() == nil {
+		err = fairway.Errorf(fairway.KindOf(err), "%s", err.Error())
+	}
+	return a, err
+}
+
+// source returns the source of a connection, made anew when that has changed.
+func (s *connected) source(c fairway.Connection) (opened, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was, ok := s.held[c.Project]
+	if ok && reflect.DeepEqual(was.connection, c) {
+		return was.source, nil
+	}
+	source, err := s.open(c)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		was.source.Close()
+	}
+	if s.held == nil {
+		s.held = map[fairway.ProjectName]held{}
+	}
+	s.held[c.Project] = held{c, source}
+	return source, nil
+}
+
+func (b *backend) sourceOf(kind string) (*connected, error) {
+	for _, s := range b.connected {
+		if s.kind == kind {
+			return s, nil
+		}
+	}
+	return nil, fairway.Invalid("kind", kind, "is not a monitoring system that can be connected", "use prometheus or dynatrace")
+}
+
+// Monitoring implements [api.Backend].
+func (b *backend) Monitoring(ctx context.Context, p fairway.ProjectName) ([]api.Monitoring, error) {
+	var out []api.Monitoring
+	if p == "" {
+		for _, c := range b.monitoring.All() {
+			out = append(out, api.MonitoringOf(c))
+		}
+		return out, nil
+	}
+	if _, err := b.keeper.Project(ctx, p); err != nil {
+		return nil, err
+	}
+	for _, s := range b.connected {
+		if c, ok := b.monitoring.For(s.kind, p); ok {
+			out = append(out, api.MonitoringOf(c))
+		}
+	}
+	return out, nil
+}
+
+// ConfigureMonitoring implements [api.Backend].
+func (b *backend) ConfigureMonitoring(ctx context.Context, c fairway.Connection) (api.Monitoring, error) {
+	if err := b.taking(); err != nil {
+		return api.Monitoring{}, err
+	}
+	s, err := b.sourceOf(c.Kind)
+	if err != nil {
+		return api.Monitoring{}, err
+	}
+	if c.Project != "" {
+		if _, err := b.keeper.Project(ctx, c.Project); err != nil {
+			return api.Monitoring{}, err
+		}
+	}
+	probe, err := s.open(c)
+	if err != nil {
+		return api.Monitoring{}, err
+	}
+	probe.Close()
+	if err := b.monitoring.Put(c); err != nil {
+		return api.Monitoring{}, err
+	}
+	m := api.MonitoringOf(c)
+	return m, b.monitoringChanged(ctx, m, fmt.Sprintf("gates of %s ask %s at %s", whose(c.Project), s.name, c.URL))
+}
+
+func whose(p fairway.ProjectName) string {
+	if p == "" {
+		return "all projects without a connection of their own"
+	}
+	return "project " + string(p)
+}
+
+// RemoveMonitoring implements [api.Backend].
+func (b *backend) RemoveMonitoring(ctx context.Context, n api.MonitoringName) (api.Monitoring, error) {
+	if err := b.taking(); err != nil {
+		return api.Monitoring{}, err
+	}
+	s, err := b.sourceOf(n.Kind)
+	if err != nil {
+		return api.Monitoring{}, err
+	}
+	c, err := b.monitoring.Remove(n.Kind, n.Project)
+	if err != nil {
+		return api.Monitoring{}, err
+	}
+	m := api.MonitoringOf(c)
+	return m, b.monitoringChanged(ctx, m, fmt.Sprintf("gates of %s no longer ask %s at %s", whose(c.Project), s.name, c.URL))
+}
+
+// forgetMonitoring removes what a deleted project had connected.
+func (b *backend) forgetMonitoring(ctx context.Context, p fairway.ProjectName) error {
+	var errs []error
+	for _, s := range b.connected {
+		_, err := b.RemoveMonitoring(ctx, api.MonitoringName{Kind: s.kind, Project: p})
+		if fairway.KindOf(err) != fairway.KindNotFound {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// monitoringChanged stores the event; it holds what people see of the
+// connection.
+func (b *backend) monitoringChanged(ctx context.Context, m api.Monitoring, reason string) error {
+	detail, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("write the event: %w", err)
+	}
+	data, err := json.Marshal(fairway.EventData{Project: m.Project, Actor: actorOf(ctx, ""), Detail: detail})
+	if err != nil {
+		return fmt.Errorf("write the event: %w", err)
+	}
+	id := "monitoring:" + rand.Text()
+	e := fairway.Event{SpecVersion: "1.0", ID: id, Source: ownSource + "monitoring", Type: fairway.TypeMonitoringChanged,
+		Time: time.Now().UTC(), Subject: m.Kind, ContentType: "application/json", Reason: reason, Data: data}
+	if _, err := b.control.Submit(context.WithoutCancel(ctx), nobody, nobody, id, sequence.Input{Foreign: &e}); err != nil {
+		return fmt.Errorf("the connection holds, but the event of it could not be stored: %w", err)
+	}
+	return nil
+}
+
+// CheckMonitoring implements [api.Backend].
+func (b *backend) CheckMonitoring(ctx context.Context, n api.MonitoringName) ([]fairway.Checked, error) {
+	s, err := b.sourceOf(n.Kind)
+	if err != nil {
+		return nil, err
+	}
+	c, ok := b.monitoring.For(n.Kind, n.Project)
+	if !ok {
+		return nil, fairway.Errorf(fairway.KindNotFound, "%s has not connected %s; connect it: fairway configure monitoring %s", whose(n.Project), s.name, n.Kind)
+	}
+	source, err := s.source(c)
+	if err != nil {
+		return nil, err
+	}
+	return source.Check(ctx), nil
+}
