@@ -103,10 +103,11 @@ func (c *Client) Evaluation(ctx context.Context, id string) (fairway.Evaluation,
 	}
 	// JSON carries a sample's text, which can be NaN, and not its value.
 	for i := range e.IndicatorResults {
-		samples := e.IndicatorResults[i].Samples
-		for j := range samples {
-			if samples[j].Value, err = strconv.ParseFloat(samples[j].Text, 64); err != nil {
-				return fairway.Evaluation{}, c.misread(err)
+		for _, samples := range [][]fairway.Sample{e.IndicatorResults[i].Samples, e.IndicatorResults[i].Course} {
+			for j := range samples {
+				if samples[j].Value, err = strconv.ParseFloat(samples[j].Text, 64); err != nil {
+					return fairway.Evaluation{}, c.misread(err)
+				}
 			}
 		}
 	}

@@ -112,7 +112,7 @@ func TestWalkThrough(t *testing.T) {
 		{"orders", fairway.Green, fairway.VerdictPass, "SERVICE-3=70000"},
 		{"users", fairway.Blue, fairway.VerdictError, ""},
 	} {
-		e, err := g.Evaluate(patience(t), gate.Request{Subject: subject(c.service, c.colour), Window: window, Spec: spec, SpecFile: "perfspec.json",
+		e, err := g.Evaluate(patience(t), gate.Request{Subject: subject(c.service, c.colour), Window: window, Files: map[string][]byte{"perfspec/perfspec.json": spec},
 			Stage: fairway.Stage{Name: "staging", Gate: fairway.GateRequired, TestStrategy: fairway.PerformanceTests}})
 		if err != nil {
 			t.Fatal(err)
