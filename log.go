@@ -36,8 +36,8 @@ type QueuedInput struct {
 	Ack func() error
 }
 
-// Log keeps inputs until they are decided, decisions for ever, and snapshots
-// to start from. Services are spread over a fixed number of shards; a shard
+// Log keeps inputs until they are decided, decisions until they are forgotten,
+// and snapshots to start from. Services are spread over a fixed number of shards; a shard
 // has one decider.
 type Log interface {
 	Shards() int
@@ -64,4 +64,7 @@ type Log interface {
 	Floor(ctx context.Context, shard int) ([]byte, error)
 	LoadStates(ctx context.Context, f func(body []byte) error) error
 	LoadEnded(ctx context.Context, f func(body []byte) error) error
+	// Forget removes an ended delivery's decisions, and then its row. Called
+	// again, it goes on where it was interrupted.
+	Forget(ctx context.Context, d Delivery) error
 }

@@ -288,6 +288,7 @@ func (a *App) Start(ctx context.Context) error {
 	}
 	a.loaded.Store(true)
 	a.later(a.stopControl)
+	a.later(a.startRetention(running))
 	a.storing.Store(true)
 	a.later(func(context.Context) error { a.endStreams(); return nil })
 	a.ready.Store(true)

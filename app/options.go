@@ -32,7 +32,8 @@ type Options struct {
 	ScrapeInterval time.Duration
 	// Drain is how long requests under way may go on when their version is
 	// stopped; default 30 s, at most [MaxDrain].
-	Drain time.Duration
+	Drain     time.Duration
+	Retention Retention
 	// Failpoint is called by name at every durable write and effect.
 	Failpoint func(name string)
 	// NoGate judges nothing: every gate passes. It exists to show that the
@@ -55,6 +56,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Drain == 0 {
 		o.Drain = 30 * time.Second
 	}
+	o.Retention = o.Retention.withDefaults()
 	if o.Data == "" {
 		d, err := datadir.Default()
 		if err != nil {
@@ -83,6 +85,7 @@ func (o Options) validate() error {
 	if o.Drain < 0 || o.Drain > MaxDrain {
 		ps = append(ps, fairway.Problem{Field: "drain", Value: o.Drain.String(), Message: "is not a time that requests can be given", Remedy: "use more than 0s and at most " + MaxDrain.String() + ", such as 30s"})
 	}
+	ps = append(ps, o.Retention.problems()...)
 	for _, a := range []struct{ field, value string }{{"listen", o.Listen}, {"gateway", o.Gateway}} {
 		host, _, err := net.SplitHostPort(a.value)
 		if err != nil {

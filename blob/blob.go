@@ -50,6 +50,18 @@ func (s *Store) Put(_ context.Context, name string, body []byte) error {
 	return nil
 }
 
+// Remove removes the blob; one that is not there is removed already.
+func (s *Store) Remove(_ context.Context, name string) error {
+	path, err := s.path(name)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}
+
 // Get returns the blob; KindNotFound when there is none of that name.
 func (s *Store) Get(_ context.Context, name string) ([]byte, error) {
 	path, err := s.path(name)

@@ -58,6 +58,9 @@ func (c *Controller) records(ctx context.Context, d fairway.Delivery, f func(Rec
 	}
 	for _, seq := range c.View.also(d.ID) {
 		e, err := c.Log.Entry(ctx, c.Log.Shard(d.Project, d.Service), seq)
+		if fairway.KindOf(err) == fairway.KindNotFound {
+			continue // expired with the delivery under whose name it was stored
+		}
 		if err != nil {
 			return err
 		}

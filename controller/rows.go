@@ -148,7 +148,7 @@ func (v *View) Delivery(id string) (fairway.Delivery, error) {
 	case 1:
 		return v.withText(found[0].d.Delivery), nil
 	case 0:
-		return fairway.Delivery{}, fairway.Errorf(fairway.KindNotFound, "there is no delivery %s; list them with: fairway get deliveries", id)
+		return fairway.Delivery{}, fairway.Errorf(fairway.KindNotFound, "there is no delivery %s, or it has expired; list them with: fairway get deliveries", id)
 	}
 	return fairway.Delivery{}, fairway.Errorf(fairway.KindInvalid, "%d deliveries begin with %s; write more of the id", len(found), id)
 }

@@ -296,6 +296,11 @@ func (s *Store) Prune(ctx context.Context, keep func(digest string) bool) (int, 
 		if err != nil {
 			return n, err
 		}
+		// Somebody may have come to need it while the claim was waited for.
+		if keep(digest) {
+			release()
+			continue
+		}
 		err = os.RemoveAll(dir)
 		release()
 		if err != nil {

@@ -157,7 +157,7 @@ func (s *Store) SaveState(ctx context.Context, p fairway.ProjectName, sv fairway
 
 // SaveEnded stores an ended delivery's row for lists.
 func (s *Store) SaveEnded(ctx context.Context, d fairway.Delivery, body []byte) error {
-	return put(ctx, s.view, "d."+string(d.Project)+"."+string(d.Service)+"."+string(d.ID), body)
+	return put(ctx, s.view, endedKey(d), body)
 }
 
 // SaveFloor stores the log sequence up to which snapshots and rows are stored.

@@ -222,6 +222,12 @@ func (s *Store) Seen(ctx context.Context, a fairway.Artifact) (digest string, wa
 	return digest, !not, nil
 }
 
+// Unsee forgets the tag, whose image is no longer there: pushed again, it is
+// new.
+func (s *Store) Unsee(ctx context.Context, a fairway.Artifact) error {
+	return s.purge(ctx, "KV_seen", "$KV.seen."+seenKey(a))
+}
+
 // MarkSeen records the tag's digest, and whether a service was there for it.
 // It is called after its input is stored.
 func (s *Store) MarkSeen(ctx context.Context, a fairway.Artifact, wanted bool) error {

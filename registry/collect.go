@@ -29,7 +29,9 @@ type Report struct {
 }
 
 // Collect removes the tags that keep says no to, the manifests that no tag
-// leads to any more, and the blobs that no manifest names. Whatever was pushed
+// leads to any more, and the blobs that no manifest names. About a manifest
+// without a tag keep is asked with an empty one: a version may run whose tag
+// has moved on. Whatever was pushed
 // or asked for within Options.Grace stays, so that a push whose last request is
 // yet to come finds what it laid down, and a tag whose event is still on its
 // way is not lost. Attachments stay as long as the image that they belong to;
@@ -116,7 +118,7 @@ func (c *collection) markRepo(ctx context.Context, repo string) error {
 		}
 	}
 	for _, rev := range revisions {
-		if youngerThan(rev.file, c.since) || youngerThan(c.disk.blob(rev.digest), c.since) {
+		if youngerThan(rev.file, c.since) || youngerThan(c.disk.blob(rev.digest), c.since) || c.keep(repo, "", rev.digest) {
 			if err := m.mark(rev.digest); err != nil {
 				return err
 			}
