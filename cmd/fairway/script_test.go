@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/dynatrace/simulator"
 	"github.com/fairwaycd/fairway/internal/testenv"
 )
 
@@ -55,6 +56,7 @@ func play(t *testing.T, pattern string) {
 			"up": story(cmdUp), "down": story(cmdDown), "kill9": story(cmdKill9), "exits": cmdExits, "await": cmdAwait,
 			"ware": story(cmdWare), "ended": story(cmdEnded), "at": story(cmdAt),
 			"ask": story(cmdAsk), "answers": story(cmdAnswers), "http": story(cmdHTTP), "split": story(cmdSplit),
+			"prometheus": story(cmdPrometheus), "dynatrace": story(cmdDynatrace), "nowhere": story(cmdNowhere),
 		},
 	})
 }
@@ -64,6 +66,7 @@ type serverKey struct{}
 func setUp(e *testscript.Env) error {
 	s := &server{home: filepath.Join(e.WorkDir, "home")}
 	e.Values[serverKey{}] = s
+	e.Values[dynatraceKey{}] = &simulator.Server{}
 	e.Defer(s.cleanUp)
 	e.Setenv("HOME", s.home)
 	shop, err := filepath.Abs("testdata/shop")
@@ -72,6 +75,7 @@ func setUp(e *testscript.Env) error {
 	}
 	e.Setenv("WARE", wareFile)
 	e.Setenv("SHOP", shop)
+	e.Setenv("WALKTHROUGH", filepath.Join(shop, "../../../../dynatrace/testdata/walkthrough.json"))
 	e.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	e.Setenv("GIT_TERMINAL_PROMPT", "0")
 	for _, who := range []string{"AUTHOR", "COMMITTER"} {

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Scrape says what a Prometheus reads, five times a second, and how it is
+// Scrape says what a Prometheus reads, four times a second, and how it is
 // itself asked.
 type Scrape struct {
 	Job     string
@@ -60,7 +60,7 @@ func StartPrometheus(program, dir string, s Scrape) (server Server, stop func(),
 	if s.Config == "" {
 		s.Config = fmt.Sprintf("- job_name: %s\n  static_configs: [{targets: ['%s']}]\n", s.Job, s.Address)
 	}
-	files := map[string]string{"prometheus.yml": "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\nscrape_configs:\n" + s.Config}
+	files := map[string]string{"prometheus.yml": "global: {scrape_interval: 250ms, scrape_timeout: 250ms}\nscrape_configs:\n" + s.Config}
 	args := []string{"--config.file=" + filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + address}
 	if web, err := s.web(&server, files); err != nil {
 		return Server{}, nil, err

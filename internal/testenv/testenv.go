@@ -15,10 +15,8 @@ var packages = map[string]string{"nginx": "nginx-light", "prometheus": "promethe
 // that a continuous-integration run never skips for want of a real part.
 func Need(t testing.TB, program string) string {
 	t.Helper()
-	for _, name := range []string{program, "/usr/sbin/" + program} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
+	if path := Program(program); path != "" {
+		return path
 	}
 	pkg := packages[program]
 	if pkg == "" {
@@ -28,5 +26,15 @@ func Need(t testing.TB, program string) string {
 		t.Fatalf("%s is not installed; run: apt-get install %s", program, pkg)
 	}
 	t.Skipf("%s is not installed; run: apt-get install %s", program, pkg)
+	return ""
+}
+
+// Program returns the path of a program, or nothing where it is not installed.
+func Program(name string) string {
+	for _, n := range []string{name, "/usr/sbin/" + name} {
+		if path, err := exec.LookPath(n); err == nil {
+			return path
+		}
+	}
 	return ""
 }
