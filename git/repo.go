@@ -214,7 +214,8 @@ func (r *repo) setRefs(next refs) error {
 		}
 		return err
 	}
-	r.refs.Store(&next)
+	before := r.refs.Swap(&next)
+	r.moved(*before, next)
 	return nil
 }
 

@@ -34,6 +34,9 @@ type Options struct {
 	// it returns once the push is stored or refused: in between, what the
 	// check sees of other projects must not change. Default: nothing.
 	Deciding func(project fairway.ProjectName, branches []string) (decided func())
+	// Upstreams is the directory of what is known of upstreams, secrets
+	// included. Without it there are none.
+	Upstreams string
 	// NoSync leaves it to the operating system when to write to the disk:
 	// after a power cut the last seconds may be missing. A crash of the
 	// process loses nothing either way.
@@ -88,6 +91,11 @@ type Store struct {
 	closed bool
 	repos  map[fairway.ProjectName]*repo
 	making sync.Mutex // held by Create
+
+	syncers map[fairway.ProjectName]*syncer // guarded by mu
+	upMu    sync.Mutex                      // held while upstreams change
+	upCtx   context.Context                 // of their loops; nil while none may run
+	upWG    sync.WaitGroup
 }
 
 // Open opens the repositories in dir, which is made when it does not exist.
@@ -111,7 +119,7 @@ func Open(dir string, o Options) (*Store, error) {
 		disk:  disk{sync: !o.NoSync, fail: o.Failpoint, temps: new(atomic.Uint64)},
 		cache: newCache(o.CacheSize),
 		kick:  make(chan struct{}, 1),
-		repos: map[fairway.ProjectName]*repo{},
+		repos: map[fairway.ProjectName]*repo{}, syncers: map[fairway.ProjectName]*syncer{},
 	}, nil
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // packages maps a program to the Debian package that brings it.
-var packages = map[string]string{"nginx": "nginx-light", "prometheus": "prometheus", "chromium": "chromium", "git": "git", "curl": "curl"}
+var packages = map[string]string{"nginx": "nginx-light", "prometheus": "prometheus", "chromium": "chromium", "git": "git", "curl": "curl", "sshd": "openssh-server", "ssh-keygen": "openssh-client"}
 
 // Need returns the path of an installed program. Without it the test is
 // skipped with what to install, or fails when FAIRWAY_REQUIRE_ALL is 1, so
