@@ -22,6 +22,11 @@ type Backend interface {
 	// is stored and takes longer than a request may. In a dry run it says
 	// what would go. [fairway.KindConflict] when Version is not what it is now.
 	Delete(ctx context.Context, r Delete) (Deletion, error)
+	// ConfigureUpstream returns once the remote was found to fit, and both
+	// are in step or it is known why they are not.
+	ConfigureUpstream(ctx context.Context, r ConfigureUpstream) (fairway.UpstreamState, error)
+	RemoveUpstream(ctx context.Context, p fairway.ProjectName) (Project, error)
+	SyncUpstream(ctx context.Context, r SyncUpstream) (fairway.UpstreamState, error)
 
 	// SendArtifact asks for a delivery and returns once it is stored and
 	// decided.
@@ -86,6 +91,8 @@ type Project struct {
 	Services []fairway.ServiceName `json:"services"`
 	Git      string                `json:"git"`    // clone address
 	Commit   string                `json:"commit"` // of main
+	// Upstream is how the remote stands that it is kept in step with.
+	Upstream *fairway.UpstreamState `json:"upstream,omitempty"`
 	// Error says why the project cannot be read; all but its name is unknown then.
 	Error string `json:"error,omitempty"`
 }

@@ -52,6 +52,8 @@ func methods() []method {
 		rollback = filled[api.Rollback]()
 		route    = filled[api.SetRoute]()
 		remove   = filled[api.Delete]()
+		upstream = filled[api.ConfigureUpstream]()
+		sync     = filled[api.SyncUpstream]()
 		ds       = filled[api.DeliveryFilter]()
 		event    = fairway.Event{SpecVersion: "1.0", ID: "1", Source: "/ci", Type: "any.type", Time: when, Subject: "s", Context: "c", Reason: "since <it> was", Data: []byte(`{"a":"<"}`), ContentType: "application/json"}
 	)
@@ -75,6 +77,13 @@ func methods() []method {
 			return b.RollbackService(ctx, rollback)
 		}),
 		of("Delete", remove, func(ctx context.Context, b api.Backend) (api.Deletion, error) { return b.Delete(ctx, remove) }),
+		of("ConfigureUpstream", upstream, func(ctx context.Context, b api.Backend) (fairway.UpstreamState, error) {
+			return b.ConfigureUpstream(ctx, upstream)
+		}),
+		of("RemoveUpstream", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) (api.Project, error) { return b.RemoveUpstream(ctx, odd) }),
+		of("SyncUpstream", sync, func(ctx context.Context, b api.Backend) (fairway.UpstreamState, error) {
+			return b.SyncUpstream(ctx, sync)
+		}),
 		of("SetRoute", route, func(ctx context.Context, b api.Backend) (api.RouteState, error) { return b.SetRoute(ctx, route) }),
 		of("Services", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, odd) }),
 		of("Services of all", fairway.ProjectName(""), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, "") }),

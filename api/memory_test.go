@@ -110,6 +110,15 @@ func (m *memory) RollbackService(_ context.Context, r api.Rollback) (api.Accepte
 func (m *memory) Delete(_ context.Context, r api.Delete) (api.Deletion, error) {
 	return given[api.Deletion](m, r)
 }
+func (m *memory) ConfigureUpstream(_ context.Context, r api.ConfigureUpstream) (fairway.UpstreamState, error) {
+	return given[fairway.UpstreamState](m, r)
+}
+func (m *memory) RemoveUpstream(_ context.Context, p fairway.ProjectName) (api.Project, error) {
+	return given[api.Project](m, p)
+}
+func (m *memory) SyncUpstream(_ context.Context, r api.SyncUpstream) (fairway.UpstreamState, error) {
+	return given[fairway.UpstreamState](m, r)
+}
 func (m *memory) SetRoute(_ context.Context, r api.SetRoute) (api.RouteState, error) {
 	return given[api.RouteState](m, r)
 }

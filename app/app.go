@@ -152,6 +152,7 @@ func (a *App) openLog(ctx context.Context) (err error) {
 func (a *App) openGit(context.Context) (err error) {
 	a.git, err = git.Open(a.dir.Path("git"), git.Options{
 		Logger:    a.o.Logger.With("component", "git"),
+		Upstreams: a.dir.Path("upstreams"),
 		NoSync:    a.o.Durability != DurabilityPower,
 		Failpoint: a.o.Failpoint,
 		CheckPush: a.checkPush,
@@ -293,6 +294,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.later(func(context.Context) error { a.endStreams(); return nil })
 	a.ready.Store(true)
 	a.later(func(context.Context) error { a.ready.Store(false); return nil })
+	a.bg.Go(func() { a.git.KeepInStep(a.streams) })
 	if !a.catchUp(ctx) {
 		a.catchUpLater()
 	}

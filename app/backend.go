@@ -43,7 +43,7 @@ func (b *backend) projectOf(i project.Info) api.Project {
 	if i.Err != nil {
 		trouble = i.Err.Error()
 	}
-	return api.Project{Error: trouble, Name: i.Name, Shipyard: i.Shipyard, Services: i.Services, Commit: i.Commit,
+	return api.Project{Error: trouble, Name: i.Name, Shipyard: i.Shipyard, Services: i.Services, Commit: i.Commit, Upstream: b.upstreamOf(i.Name),
 		Git: fmt.Sprintf("http://%s/git/%s.git", b.Address(), i.Name)}
 }
 

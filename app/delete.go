@@ -217,7 +217,8 @@ func fingerprint(d api.Deletion) (string, error) {
 // project there is only its upstream, since its services are gone by then.
 func (a *App) forget(ctx context.Context, g controller.Gone) error {
 	if g.Service == "" {
-		return nil
+		_, err := a.git.RemoveUpstream(g.Project)
+		return err
 	}
 	if !g.Keep {
 		for _, ns := range g.Namespaces {

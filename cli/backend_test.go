@@ -286,6 +286,24 @@ func (s *shop) Delete(_ context.Context, r api.Delete) (api.Deletion, error) {
 			Running: []api.RunningVersion{{Stage: "dev", Place: fairway.Place{Namespace: "dev", Service: "carts"}, Tag: "1", Weight: 100}}}}}, nil
 }
 
+func (s *shop) ConfigureUpstream(_ context.Context, r api.ConfigureUpstream) (fairway.UpstreamState, error) {
+	if r.Password != "hush" && r.SSHKey == "" {
+		return fairway.UpstreamState{}, fairway.Errorf(fairway.KindUnavailable, "it does not accept the credentials")
+	}
+	return fairway.UpstreamState{URL: r.URL, Condition: fairway.UpstreamInStep}, nil
+}
+
+func (s *shop) RemoveUpstream(_ context.Context, p fairway.ProjectName) (api.Project, error) {
+	return api.Project{Name: p}, nil
+}
+
+func (s *shop) SyncUpstream(_ context.Context, r api.SyncUpstream) (fairway.UpstreamState, error) {
+	if r.Take == "" {
+		return fairway.UpstreamState{URL: "https://example.com/x.git", Condition: fairway.UpstreamDiverged, Reason: "branch dev has diverged"}, nil
+	}
+	return fairway.UpstreamState{URL: "https://example.com/x.git", Condition: fairway.UpstreamInStep}, nil
+}
+
 func (s *shop) SetRoute(ctx context.Context, r api.SetRoute) (api.RouteState, error) {
 	if r.Weights[fairway.Blue] > 0 && !r.Force {
 		return api.RouteState{}, fairway.Errorf(fairway.KindRefused, "0.6.1-2 in blue of stage %s was turned away; say --force to give it traffic all the same", r.Stage)

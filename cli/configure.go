@@ -25,7 +25,7 @@ func (c *cli) configureCommand() *cobra.Command {
 			"once, and again when an address or a credential has changed.",
 			"the message says why, and nothing was changed."),
 		example("fairway configure monitoring prometheus --project sockshop --url https://prometheus.example.com --check"),
-		monitoring)
+		monitoring, c.configureUpstreamCommand())
 }
 
 // connecting are the flags of a connection, and what is to be done with it.

@@ -182,6 +182,18 @@ func (w *world) Delete(context.Context, api.Delete) (api.Deletion, error) {
 	return api.Deletion{}, fairway.Errorf(fairway.KindRefused, "the console deletes nothing")
 }
 
+func (w *world) ConfigureUpstream(context.Context, api.ConfigureUpstream) (fairway.UpstreamState, error) {
+	return fairway.UpstreamState{}, fairway.Errorf(fairway.KindRefused, "there is no git here")
+}
+
+func (w *world) RemoveUpstream(context.Context, fairway.ProjectName) (api.Project, error) {
+	return api.Project{}, fairway.Errorf(fairway.KindRefused, "there is no git here")
+}
+
+func (w *world) SyncUpstream(context.Context, api.SyncUpstream) (fairway.UpstreamState, error) {
+	return fairway.UpstreamState{}, fairway.Errorf(fairway.KindRefused, "there is no git here")
+}
+
 func (w *world) SetRoute(context.Context, api.SetRoute) (api.RouteState, error) {
 	return api.RouteState{}, fairway.Errorf(fairway.KindRefused, "the console sets no weights")
 }
