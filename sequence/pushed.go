@@ -80,6 +80,10 @@ func (d *decider) pushedVersion(p Pushed, what *[]string) *Delivery {
 	if p.Carried == nil {
 		return nil
 	}
+	if why := d.s.whyGone(); why != "" {
+		*what = append(*what, "no delivery: "+why)
+		return nil
+	}
 	i := slices.IndexFunc(p.Plan, func(s fairway.Stage) bool { return s.Name == p.Stage })
 	if i < 0 {
 		why := p.PlanError

@@ -62,6 +62,15 @@ func TestDeletingEndsEveryDelivery(t *testing.T) {
 			if d := w.do(Input{Pushed: &Pushed{Stage: "production", Commit: "0123456789", Weights: fairway.Full(fairway.Blue)}}); len(w.s.Pending) != 1 {
 				t.Errorf("a push began something: %s", d.Reason)
 			}
+			for _, verb := range []Verb{SetRoute, Rollback} {
+				if d := w.say(Command{Verb: verb, Stage: "production", Weights: fairway.Full(fairway.Blue)}); d.Refused == nil || len(w.s.Pending) != 1 {
+					t.Errorf("%s was not refused", verb)
+				}
+			}
+			carried := Pushed{Stage: "production", Commit: "1123456789", Plan: []fairway.Stage{manual.WithDefaults()}, Carried: &fairway.Carried{Commit: "1123456789"}}
+			if d := w.do(Input{Pushed: &carried}); len(w.s.Open) != 0 || len(w.s.Pending) != 1 {
+				t.Errorf("a push began a delivery: %s", d.Reason)
+			}
 			if got := w.s.Pending[0].Key(); got != e.Key() {
 				t.Errorf("the effect is %s, was %s", got, e.Key())
 			}

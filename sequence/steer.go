@@ -10,6 +10,10 @@ import (
 
 // command obeys a person, or says why the word makes no sense.
 func (d *decider) command(c Command) {
+	if why := d.s.whyGone(); why != "" && (c.Verb == SetRoute || c.Verb == Rollback) {
+		d.refuse(c, why)
+		return
+	}
 	switch c.Verb {
 	case SetRoute:
 		d.setRoute(c)
