@@ -34,6 +34,9 @@ func (b *backend) OnboardService(ctx context.Context, r api.OnboardService) (api
 		return api.Onboarded{}, err
 	}
 	out := api.Onboarded{Stages: done.Stages, Warnings: done.Warnings, Files: done.Files}
+	if _, ok := b.monitoring.For(fairway.KindPrometheus, r.Project); done.Select != "" && !ok {
+		out.Warnings = append(out.Warnings, "metrics.select has no effect as long as gates ask the built-in Prometheus, which tells versions apart by itself; connect another: fairway configure monitoring prometheus --project "+string(r.Project))
+	}
 	if r.DryRun {
 		return out, nil
 	}

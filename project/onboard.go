@@ -43,6 +43,7 @@ type Onboarded struct {
 	Files    []string
 	Commit   string           // of the first stage's branch
 	Artifact fairway.Artifact // that the values name; zero when they name none
+	Select   string           // metrics.select of the values
 }
 
 // Onboard adds a service to every stage's branch: validated and rendered for
@@ -79,7 +80,7 @@ func (k *Keeper) Onboard(ctx context.Context, actor string, r Onboard) (Onboarde
 	if err := placeIsFree(all, p.Name, p.Shipyard, v.Service); err != nil {
 		return Onboarded{}, err
 	}
-	out := Onboarded{Service: v.Service, Artifact: v.Artifact}
+	out := Onboarded{Service: v.Service, Artifact: v.Artifact, Select: v.Metrics.Select}
 	commits := map[string]git.CommitRequest{}
 	for _, stage := range p.Shipyard.Stages {
 		changes, warnings, err := k.onboardStage(ctx, p, forService(stage, v.Strategy), v, r)
