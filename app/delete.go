@@ -214,10 +214,17 @@ func fingerprint(d api.Deletion) (string, error) {
 
 // forget makes everybody else forget what is deleted: the gateway its hosts,
 // the registry its images, and the log that its tags were delivered. Of a
-// project there is only its upstream, since its services are gone by then.
+// project there are only the credentials that it has with others: its upstream
+// and its monitoring systems.
 func (a *App) forget(ctx context.Context, g controller.Gone) error {
 	if g.Service == "" {
 		_, err := a.git.RemoveUpstream(g.Project)
+		for _, c := range a.monitoring.All() {
+			if c.Project == g.Project {
+				_, gone := a.monitoring.Remove(c.Kind, c.Project)
+				err = errors.Join(err, gone)
+			}
+		}
 		return err
 	}
 	if !g.Keep {
