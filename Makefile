@@ -1,5 +1,5 @@
 # What continuous integration does, for people. See CONTRIBUTING.md.
-.PHONY: build check lint test race demo bench fuzz faults
+.PHONY: build check lint test race demo bench fuzz faults soak
 
 build:
 	go build -o bin/fairway ./cmd/fairway
@@ -37,6 +37,11 @@ fuzz:
 	@go list ./... | while read -r pkg; do \
 	  go test -list '^Fuzz' "$$pkg" | grep '^Fuzz' | while read -r f; do \
 	    echo "$$pkg $$f"; go test -run xxx -fuzz "^$$f$$" -fuzztime $(TIME) "$$pkg" || exit 1; done || exit 1; done
+
+# Deliver for a while, and tell whether anything grows: make soak FOR=1h
+FOR ?= 1h
+soak:
+	go run ./internal/soak --for $(FOR)
 
 # Kill it everywhere and compare; see docs/reliability.md.
 faults:

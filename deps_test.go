@@ -25,7 +25,7 @@ var layers = map[string]int{
 	// Loops, edges, and what joins adapters for one purpose.
 	"controller": 3, "api": 3,
 	"project": 4, "inmem": 4, "web": 4, "cli": 4,
-	"app": 5, "demo": 6, "cmd/fairway": 7, "internal/faults": 7,
+	"app": 5, "demo": 6, "cmd/fairway": 7, "internal/faults": 7, "internal/soak": 7,
 	"internal/testenv": 0, "internal/durable": 0, "internal/outbound": 1, "dynatrace/simulator": 0, "internal/testcount": 0, "internal/yamlline": 0, "examples": 0,
 }
 

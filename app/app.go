@@ -176,7 +176,7 @@ func (a *App) openGit(context.Context) (err error) {
 
 func (a *App) openRegistry(context.Context) (err error) {
 	a.reg, err = registry.New(registry.Options{
-		Dir: a.dir.Path("registry"), Logger: a.o.Logger.With("component", "registry"), OnPush: a.pushed, Admit: a.admit, Failpoint: a.o.Failpoint,
+		Dir: a.dir.Path("registry"), Logger: a.o.Logger.With("component", "registry"), OnPush: a.pushed, Admit: a.admit, Failpoint: a.o.Failpoint, Grace: a.o.Retention.Pushed,
 	})
 	if err != nil {
 		return err

@@ -15,6 +15,10 @@ type Retention struct {
 	Deliveries int           // ended ones, with their events, reports and evaluations; default 100 000
 	For        time.Duration // they are kept at most; default 90 days
 	Images     int           // of each service, besides those that run; default 10
+	// Pushed is how long an image stays in any case once it was pushed or asked
+	// for; default 30 min. A push that takes longer may find its first layers
+	// gone, and its client sends them again.
+	Pushed time.Duration
 	// Every is the time between two rounds; default 1 min. Images are looked
 	// at in every tenth round, and in the first.
 	Every time.Duration
@@ -29,6 +33,9 @@ func (r Retention) withDefaults() Retention {
 	}
 	if r.Images == 0 {
 		r.Images = 10
+	}
+	if r.Pushed == 0 {
+		r.Pushed = 30 * time.Minute
 	}
 	if r.Every == 0 {
 		r.Every = time.Minute
@@ -45,6 +52,9 @@ func (r Retention) problems() (ps []fairway.Problem) {
 	}
 	if r.For < time.Hour {
 		add("keep-for", r.For.String(), "keep them for at least 1h")
+	}
+	if r.Pushed < time.Minute {
+		add("keep-pushed", r.Pushed.String(), "keep them for at least 1m")
 	}
 	if r.Images < 1 {
 		add("keep-images", fmt.Sprint(r.Images), "keep at least 1")

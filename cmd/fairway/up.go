@@ -69,6 +69,7 @@ func (u *upFlags) bind(f *pflag.FlagSet, o *app.Options) {
 	f.IntVar(&o.Retention.Deliveries, "keep-deliveries", 100_000, "how many ended deliveries are kept, with events, reports and evaluations")
 	f.DurationVar(&o.Retention.For, "keep-for", 90*24*time.Hour, "how long they are kept at most")
 	f.IntVar(&o.Retention.Images, "keep-images", 10, "how many images of each service are kept, besides those that run")
+	f.DurationVar(&o.Retention.Pushed, "keep-pushed", 30*time.Minute, "how long an image that was just pushed or pulled is kept in any case")
 	f.StringVar(&u.logLevel, "log-level", "warn", "of the JSON log on standard error: debug, info, warn or error")
 	f.StringVar(&u.readyFile, "ready-file", "", "write addresses and data directory to this `file`, as JSON, once ready: for scripts that let --listen choose a port")
 	f.DurationVar(&u.stopWithin, "stop-within", time.Minute, "limit for an orderly stop")
