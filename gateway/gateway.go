@@ -109,7 +109,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	o.Logger = o.Logger.With("component", "gateway")
 	g := &Gateway{o: o, suffix: "." + o.Domain, metrics: m}
-	g.table.Store(&table{services: map[key]*service{}, hosts: map[string]*entry{}})
+	g.table.Store(&table{})
 	return g, nil
 }
 
@@ -197,7 +197,7 @@ func (g *Gateway) sweep(now time.Time) {
 	defer g.mu.Unlock()
 	live := make(map[*meter]bool)
 	t := g.table.Load()
-	for _, s := range t.services {
+	for _, s := range t.services.all() {
 		live[s.unserved] = true
 	}
 	for _, b := range append(t.targets(), g.leaving...) {

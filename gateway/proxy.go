@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -225,7 +224,11 @@ const hostsListed = 20
 func (g *Gateway) notFound(w http.ResponseWriter, host string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "404: no service answers at %.100q.", host)
-	known := slices.Sorted(maps.Keys(g.table.Load().hosts))
+	var known []string
+	for name := range g.table.Load().hosts.all() {
+		known = append(known, name)
+	}
+	slices.Sort(known)
 	if len(known) == 0 {
 		b.WriteString(" No service has been deployed yet.")
 	} else {

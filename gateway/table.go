@@ -22,8 +22,8 @@ func (k key) host() string { return string(k.name) + "." + string(k.ns) }
 
 // table says where every host leads. It never changes once published.
 type table struct {
-	services map[key]*service
-	hosts    map[string]*entry // by the part before the domain
+	services spread[*service] // by their own host
+	hosts    spread[*entry]   // by the part before the domain
 }
 
 // service is what the gateway knows of one service in one namespace. It never
@@ -75,12 +75,12 @@ func (s *service) ready(c fairway.Colour) (*target, bool) {
 // with returns a table in which s replaces what had its key.
 func (t *table) with(s *service) *table {
 	n := t.without(s.key)
-	n.services[s.key] = s
-	n.hosts[s.host()] = split(s)
+	n.services.set(s.host(), s)
+	n.hosts.set(s.host(), split(s))
 	for c := range s.places {
 		if c != fairway.Single {
 			e := alone(s, c)
-			n.hosts[e.place.Workload()+"."+string(s.ns)] = e
+			n.hosts.set(e.host(), e)
 		}
 	}
 	return n
@@ -88,11 +88,26 @@ func (t *table) with(s *service) *table {
 
 // without returns a table that does not know the key.
 func (t *table) without(k key) *table {
-	n := &table{services: maps.Clone(t.services), hosts: maps.Clone(t.hosts)}
-	delete(n.services, k)
-	maps.DeleteFunc(n.hosts, func(_ string, e *entry) bool { return e.service.key == k })
-	return n
+	n := *t
+	s := t.service(k)
+	if s == nil {
+		return &n
+	}
+	n.services.remove(k.host())
+	hosts := []string{k.host()}
+	for c := range s.places {
+		hosts = append(hosts, alone(s, c).host())
+	}
+	for _, h := range hosts {
+		if e := n.hosts.get(h); e != nil && e.service.key == k {
+			n.hosts.remove(h)
+		}
+	}
+	return &n
 }
+
+// service returns what has the key, or nil.
+func (t *table) service(k key) *service { return t.services.get(k.host()) }
 
 // split returns the entry of the service's own host. Only what is ready and
 // has weight is in it; the weight of what is not ready goes to the rest in
@@ -116,6 +131,9 @@ func alone(s *service, c fairway.Colour) *entry {
 	}
 	return e
 }
+
+// host returns the entry's host, before the domain.
+func (e *entry) host() string { return e.place.Workload() + "." + string(e.service.ns) }
 
 // pick chooses a target by weight, or nil when none is ready. The choice is
 // random, not a rotation: a client whose requests come in a pattern of its
@@ -175,10 +193,10 @@ func (s *service) state(c fairway.Colour) string {
 
 // lookup returns the entry of a request's Host, or nil.
 func (t *table) lookup(host, suffix string) *entry {
-	if e := t.hosts[label(host, suffix)]; e != nil {
+	if e := t.hosts.get(label(host, suffix)); e != nil {
 		return e
 	}
-	return t.hosts[label(strings.ToLower(host), suffix)]
+	return t.hosts.get(label(strings.ToLower(host), suffix))
 }
 
 // label returns what stands before the suffix (a dot and the domain) of a
@@ -199,7 +217,7 @@ func label(host, suffix string) string {
 // targets returns everything that stands in a place.
 func (t *table) targets() []*target {
 	var all []*target
-	for _, s := range t.services {
+	for _, s := range t.services.all() {
 		for _, b := range s.places {
 			if b != nil {
 				all = append(all, b)

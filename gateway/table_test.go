@@ -168,7 +168,7 @@ func TestSeriesOfGoneVersionsAreDeleted(t *testing.T) {
 		if err := g.Attach(t.Context(), fairway.Backend{Place: p, Project: "sockshop", Instance: version, Address: "127.0.0.1:1", Version: version}); err != nil {
 			t.Fatal(err)
 		}
-		m := g.table.Load().services[key{"dev", "carts"}].places[c].meter
+		m := g.table.Load().service(key{"dev", "carts"}).places[c].meter
 		m.count(outcome{200, flagNone, false}, time.Second)
 		m.count(outcome{500, flagNone, false}, time.Second)
 		return m

@@ -181,7 +181,7 @@ func validateWeights(w fairway.Weights) error {
 
 // Route returns the split in force; ok is false when none was set.
 func (g *Gateway) Route(_ context.Context, ns fairway.Namespace, name fairway.ServiceName) (fairway.Route, bool, error) {
-	s := g.table.Load().services[key{ns, name}]
+	s := g.table.Load().service(key{ns, name})
 	if s == nil || s.weights == nil {
 		return fairway.Route{}, false, nil
 	}
@@ -212,7 +212,7 @@ func (g *Gateway) Forget(ns fairway.Namespace, name fairway.ServiceName) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	k := key{ns, name}
-	s := g.table.Load().services[k]
+	s := g.table.Load().service(k)
 	if s == nil {
 		return
 	}
@@ -232,7 +232,7 @@ func (g *Gateway) Backends() []fairway.Backend {
 // service returns a copy of the service to change, or a new one. The caller
 // holds g.mu.
 func (g *Gateway) service(k key) *service {
-	if s := g.table.Load().services[k]; s != nil {
+	if s := g.table.Load().service(k); s != nil {
 		return s.clone()
 	}
 	return &service{key: k, places: make(map[fairway.Colour]*target), unserved: g.metrics.unserved(k)}
@@ -260,7 +260,7 @@ func (g *Gateway) leaveAll() []*target {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.table.Load()
-	for _, s := range t.services {
+	for _, s := range t.services.all() {
 		empty := s.clone()
 		for c := range empty.places {
 			empty.places[c] = nil
