@@ -85,20 +85,19 @@ func (b *backend) Services(ctx context.Context, p fairway.ProjectName) ([]fairwa
 	if err := b.reading(); err != nil {
 		return nil, err
 	}
+	var infos []project.Info
+	var err error
 	if p != "" {
-		if _, err := b.keeper.Project(ctx, p); err != nil {
-			return nil, err
-		}
+		infos = make([]project.Info, 1)
+		infos[0], err = b.keeper.Project(ctx, p)
+	} else {
+		infos, err = b.keeper.Projects(ctx)
 	}
-	infos, err := b.keeper.Projects(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var out []fairway.ServiceView
 	for _, i := range infos {
-		if p != "" && i.Name != p {
-			continue
-		}
 		for _, s := range i.Services {
 			out = append(out, b.serviceView(i, s))
 		}

@@ -91,7 +91,9 @@ func (s *shard) trySave(ctx context.Context, b *batch) error {
 		delete(b.states, k)
 	}
 	for len(b.ended) > 0 {
-		body, err := json.Marshal(b.ended[0])
+		slim := b.ended[0]
+		slim.Stages = nil // of what ended before the start they are read from the log
+		body, err := json.Marshal(slim)
 		if err != nil {
 			return fmt.Errorf("encode delivery %s: %w", b.ended[0].ID, err)
 		}

@@ -52,17 +52,21 @@ func (k *Keeper) values(ctx context.Context, p fairway.ProjectName, stage fairwa
 
 // servicesOf lists the services of a stage's branch at its tip.
 func (k *Keeper) servicesOf(ctx context.Context, p fairway.ProjectName, stage fairway.StageName) ([]fairway.ServiceName, error) {
-	commit, files, err := k.values(ctx, p, stage)
+	snap, err := k.Git.Read(ctx, p, string(stage))
 	if err != nil {
 		return nil, err
 	}
 	k.read.mu.Lock()
 	have := k.read.services[branch{p, stage}]
 	k.read.mu.Unlock()
-	if have.commit == commit {
+	if have.commit == snap.Commit {
 		return have.services, nil
 	}
-	have = servicesAt{commit, chart.Services(files)}
+	body, _, err := snap.File(chart.ValuesFile)
+	if err != nil {
+		return nil, err
+	}
+	have = servicesAt{snap.Commit, chart.Services(map[string][]byte{chart.ValuesFile: body})}
 	k.read.mu.Lock()
 	k.read.services[branch{p, stage}] = have
 	k.read.mu.Unlock()
