@@ -1,5 +1,5 @@
 # What continuous integration does, for people. See CONTRIBUTING.md.
-.PHONY: build check lint test race demo bench fuzz faults soak
+.PHONY: build check lint test race demo bench bench-size fuzz faults soak
 
 build:
 	go build -o bin/fairway ./cmd/fairway
@@ -30,6 +30,12 @@ bench:
 	go test -run xxx -bench . ./git
 	go test -run xxx -bench 'Start|Idle' ./app
 	go test -run xxx -bench Plan ./project
+	go test -run xxx -bench Burst -benchtime 1x -timeout 20m ./app
+
+# What 10 000 services and 100 000 ended deliveries cost; takes some minutes and
+# 300 MB of disk. FAIRWAY_SIZE_DIR=DIR keeps the directory for the next time.
+bench-size:
+	go test -run xxx -bench Size -benchtime 1x -timeout 60m ./app
 
 # Each fuzz test for a while: make fuzz TIME=10m
 TIME ?= 10s

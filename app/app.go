@@ -227,11 +227,11 @@ func (a *App) openControl(context.Context) error {
 		ask[i] = s
 	}
 	judge := gate.New(ask, gate.Options{Logger: a.o.Logger.With("component", "gate"), Timeout: sourceLimit})
-	a.control = controller.New(controller.Options{
+	a.control = controller.New(a.o.Outside.in(controller.Options{
 		Log: a.log, Configuration: a.keeper, Platform: a.run, Traffic: a.gateway, Images: a.images, Metrics: a.metrics,
 		Tester: tester{runner}, Gate: judgeWith{judge, a.keeper, a.o.NoGate}, Blobs: a.blobs, View: a.view,
 		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain, Forget: a.forget,
-	})
+	}))
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/controller"
 	"github.com/fairwaycd/fairway/datadir"
 )
 
@@ -39,8 +40,28 @@ type Options struct {
 	// NoGate judges nothing: every gate passes. It exists to show that the
 	// demo notices.
 	NoGate bool
+	// Outside, when set, stands for what deliveries start, ask and measure. It
+	// exists to see what Fairway itself costs.
+	Outside *Outside
 	// LogOutput, when set, receives the JSON log when Logger is nil.
 	LogOutput io.Writer
+}
+
+// Outside is what deliveries touch beyond Fairway's own storage and gateway.
+type Outside struct {
+	Platform fairway.Platform
+	Images   fairway.ImageStore
+	Metrics  controller.Metrics
+	Tester   controller.Tester
+	Gate     controller.Gate
+}
+
+// in puts the outside in the place of the real parts.
+func (o *Outside) in(c controller.Options) controller.Options {
+	if o != nil {
+		c.Platform, c.Images, c.Metrics, c.Tester, c.Gate = o.Platform, o.Images, o.Metrics, o.Tester, o.Gate
+	}
+	return c
 }
 
 func (o Options) withDefaults() (Options, error) {

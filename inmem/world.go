@@ -154,6 +154,18 @@ func (w *World) Unpack(context.Context, fairway.Artifact) (fairway.UnpackedImage
 	return fairway.UnpackedImage{}, nil
 }
 
+// nowhere is the address of instances: nothing answers there.
+const nowhere = "127.0.0.1:9"
+
+// Run makes instances run that an earlier world has applied.
+func (w *World) Run(all []fairway.Instance) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, i := range all {
+		w.instances[i.ID] = i
+	}
+}
+
 // Apply implements [fairway.Platform].
 func (w *World) Apply(ctx context.Context, l fairway.Workload) error {
 	if w.OnApply != nil {
@@ -163,7 +175,8 @@ func (w *World) Apply(ctx context.Context, l fairway.Workload) error {
 	defer w.mu.Unlock()
 	if _, ok := w.instances[l.Instance]; !ok {
 		i := fairway.Instance{
-			ID: l.Instance, Project: l.Project, Stage: l.Stage, Place: l.Place, Delivery: l.Delivery, Artifact: l.Artifact, Ready: true,
+			ID: l.Instance, Project: l.Project, Stage: l.Stage, Place: l.Place, Delivery: l.Delivery, Artifact: l.Artifact,
+			Address: nowhere, Ready: true,
 		}
 		if w.OnTrack != nil {
 			i.MetricsAddress = "metrics.invalid:80"
