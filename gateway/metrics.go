@@ -14,9 +14,9 @@ import (
 )
 
 // keepGone is how long the series of a version are exposed after it left its
-// place: long enough for every evaluation that still looks at it, short
-// enough that a year of deliveries does not pile up.
-const keepGone = time.Hour
+// place: long enough to be scraped a last time, short enough that a delivery a
+// second does not pile up. Evaluations find in the database what was scraped.
+const keepGone = 2 * time.Minute
 
 // unknown is what Istio writes where no workload got the request.
 const unknown = "unknown"

@@ -202,6 +202,10 @@ func (s *Server) databaseOptions() *tsdb.Options {
 	o.HeadChunksWriteQueueSize = 0
 	o.HeadChunksWriteBufferSize = chunks.MinWriteBufferSize
 	o.WALSegmentSize = 8 << 20
+	// Every test run has series of its own. What is written as a block leaves
+	// the memory, so blocks are short: in an hour of a delivery a second there
+	// are 100 000 series and more.
+	o.MinBlockDuration = (10 * time.Minute).Milliseconds()
 	o.RetentionDuration = s.opts.Retention.Milliseconds()
 	o.MaxBytes = s.opts.MaxBytes
 	return o
