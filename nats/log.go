@@ -107,6 +107,13 @@ func (s *Store) read(ctx context.Context, shard int, c jetstream.OrderedConsumer
 	if err != nil {
 		return classify("read the log", err)
 	}
+	// Left alone it would go after five minutes; until then a stream holds no
+	// more than a few hundred of them.
+	defer func() {
+		if last := cons.CachedInfo(); last != nil {
+			_ = st.DeleteConsumer(context.WithoutCancel(ctx), last.Name)
+		}
+	}()
 	info, err := cons.Info(ctx)
 	if err != nil {
 		return classify("read the log", err)

@@ -145,3 +145,30 @@ func TestSnapshotsAndSeenTags(t *testing.T) {
 		}
 	}
 }
+
+// A reader that stays behind counts against the stream's limit of consumers:
+// people who look at deliveries would end all reading for minutes.
+func TestReadingLeavesNoConsumersBehind(t *testing.T) {
+	t.Parallel()
+	srv, s := openTest(t, t.TempDir())
+	defer srv.Stop()
+	defer s.Close()
+	ctx := t.Context()
+	shard := shardOf("shop", "cart")
+	if _, err := s.Append(ctx, shard, fairway.LogEntry{Project: "shop", Service: "cart", Delivery: "d", Body: []byte("x")}, 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		n := 0
+		if err := s.History(ctx, "shop", "cart", "d", func(fairway.LogEntry) error { n++; return nil }); err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
+	}
+	st, err := s.js.Stream(ctx, logName(shard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := st.CachedInfo().State.Consumers; n != 0 {
+		t.Errorf("%d consumers are left", n)
+	}
+}

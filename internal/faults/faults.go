@@ -13,4 +13,6 @@ type fault struct {
 var faults = []fault{
 	{"killed at each failpoint in turn", false, atEveryPoint},
 	{"killed at random moments", false, atRandom},
+	{"power cut", false, powerCuts},
+	{"power cut with `--durability=process`, as a counter-proof", true, powerLost},
 }

@@ -15,7 +15,7 @@ import (
 
 // patience is how long the harness waits for what should come after a few
 // seconds, on a machine that does much else.
-const patience = 90 * time.Second
+const patience = 150 * time.Second
 
 // errKilled says that a start was cut off by the failpoint that it was given.
 var errKilled = errors.New("fairway up was killed before it was ready")

@@ -30,6 +30,14 @@ type set struct {
 	life  *life
 	token string
 	acked map[string]time.Time // what was acknowledged, in words, to when
+	hear  func()               // told of each acknowledgement
+}
+
+// onAck lets f be told of each acknowledgement from now on; f must not block.
+func (s *set) onAck(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hear = f
 }
 
 // newSet starts Fairway on an empty directory in home, and makes the projects.
@@ -77,6 +85,9 @@ func (s *set) acknowledged(what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.acked[what] = time.Now()
+	if s.hear != nil {
+		s.hear()
+	}
 }
 
 // makeProjects does by the command line what comes before deliveries.

@@ -14,10 +14,15 @@ type disturb func(ctx context.Context, s *set, done <-chan struct{}) error
 
 // trial runs a set of deliveries under a disturbance, and adds to the row what
 // came of it. The facts are those at the end.
-func (h *harness) trial(ctx context.Context, r *row, f disturb, flags ...string) (end facts, err error) {
+func (h *harness) trial(ctx context.Context, r *row, f disturb) (end facts, err error) {
 	h.sets++
+	return h.trialIn(ctx, r, filepath.Join(h.dir, fmt.Sprintf("set-%d", h.sets)), f)
+}
+
+// trialIn is trial with the given home.
+func (h *harness) trialIn(ctx context.Context, r *row, home string, f disturb) (end facts, err error) {
 	r.sets++
-	s, err := h.newSet(ctx, filepath.Join(h.dir, fmt.Sprintf("set-%d", h.sets)), flags...)
+	s, err := h.newSet(ctx, home)
 	if err != nil {
 		return end, err
 	}
