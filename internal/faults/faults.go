@@ -15,4 +15,9 @@ var faults = []fault{
 	{"killed at random moments", false, atRandom},
 	{"power cut", false, powerCuts},
 	{"power cut with `--durability=process`, as a counter-proof", true, powerLost},
+	{"torn last write", false, tornWrites},
+	{"clock set by ± 1 h", false, movedClock},
+	{"process stopped and continued", false, frozen},
+	{"second process on the directory", false, secondProcess},
+	{"append whose answer is lost", false, inProcess("controller", "TestAnAppendWhoseAnswerIsLostCountsOnce")},
 }
