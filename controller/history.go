@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -10,18 +11,26 @@ import (
 // History returns every event of a delivery from the log, in order. It reads
 // the disk: use it for one delivery's page, not for lists.
 func (c *Controller) History(ctx context.Context, d fairway.Delivery) ([]fairway.Event, error) {
-	var out []fairway.Event
-	err := c.records(ctx, d, func(r Record) {
+	type at struct {
+		seq uint64 // the log's order; times are not one, when the clock is set
+		fairway.Event
+	}
+	var all []at
+	err := c.records(ctx, d, func(seq uint64, r Record) {
 		for _, ev := range r.Events {
 			if ev.Context == d.ID {
-				out = append(out, ev)
+				all = append(all, at{seq, ev})
 			}
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(out, func(a, b fairway.Event) int { return a.Time.Compare(b.Time) })
+	slices.SortStableFunc(all, func(a, b at) int { return cmp.Compare(a.seq, b.seq) })
+	var out []fairway.Event
+	for _, e := range all {
+		out = append(out, e.Event)
+	}
 	return out, nil
 }
 
@@ -32,7 +41,7 @@ func (c *Controller) Delivery(ctx context.Context, id string) (fairway.Delivery,
 	if err != nil || !d.Status.Ended() || len(d.Stages) > 0 {
 		return d, err
 	}
-	err = c.records(ctx, d, func(r Record) {
+	err = c.records(ctx, d, func(_ uint64, r Record) {
 		for _, e := range r.Ended {
 			if e.ID == d.ID {
 				d.Stages = e.Stages
@@ -44,13 +53,13 @@ func (c *Controller) Delivery(ctx context.Context, id string) (fairway.Delivery,
 
 // records hands every record about the delivery to f: those under its name,
 // and then those that are stored under another's.
-func (c *Controller) records(ctx context.Context, d fairway.Delivery, f func(Record)) error {
+func (c *Controller) records(ctx context.Context, d fairway.Delivery, f func(seq uint64, r Record)) error {
 	each := func(e fairway.LogEntry) error {
 		r, err := decodeRecord(e)
 		if err != nil {
 			return err
 		}
-		f(r)
+		f(e.Seq, r)
 		return nil
 	}
 	if err := c.Log.History(ctx, d.Project, d.Service, d.ID, each); err != nil {

@@ -29,6 +29,7 @@ type shard struct {
 	epoch    uint64
 	number   uint64
 	deadline *time.Timer
+	asked    time.Time // when followClock looked last
 	lanes    *lanes
 	stale    bool            // the stored floor is beyond the log
 	saves    chan chan batch // asks for changes
@@ -79,6 +80,7 @@ func (s *shard) consume() {
 // run is the loop of the shard.
 func (s *shard) run() {
 	defer close(s.done)
+	s.asked = s.c.Now()
 	for {
 		select {
 		case <-s.c.ctx.Done():
@@ -188,6 +190,9 @@ func (s *shard) state(k service) *sequence.State {
 // decide asks the engine and stores its answer. It reports whether the input
 // is settled; false means that the controller is stopping.
 func (s *shard) decide(k service, in sequence.Input, token string) bool {
+	if in.Restart == nil {
+		s.followClock()
+	}
 	old := s.state(k)
 	d := sequence.Decide(old, in, s.c.Now())
 	if !d.Changed {
@@ -372,6 +377,7 @@ func (s *shard) arm() {
 const fireAgain = time.Minute
 
 func (s *shard) fireDeadlines() {
+	s.followClock()
 	now := s.c.Now()
 	for k, at := range s.timed {
 		if at.After(now) {

@@ -157,6 +157,7 @@ func (s *Server) Start(ctx context.Context) error {
 }
 
 func (s *Server) open() (err error) {
+	stampTrue()
 	if err := os.MkdirAll(s.opts.Dir, 0o700); err != nil {
 		return fairway.Errorf(fairway.KindUnavailable, "make the directory for metrics: %w", err)
 	}
@@ -194,6 +195,12 @@ func (s *Server) open() (err error) {
 	return nil
 }
 
+// stampTrue lets scrapes bear the time at which they were made. Prometheus
+// would give them times of an even row, in which a clock that is set back does
+// not occur: until it has caught up, all samples would lie in the future, and
+// be refused. It is a variable of the whole process.
+var stampTrue = sync.OnceFunc(func() { scrape.AlignScrapeTimestamps = false })
+
 // databaseOptions are tuned for memory: the defaults, made for millions of
 // series, cost several megabytes empty.
 func (s *Server) databaseOptions() *tsdb.Options {
@@ -208,6 +215,9 @@ func (s *Server) databaseOptions() *tsdb.Options {
 	o.MinBlockDuration = (10 * time.Minute).Milliseconds()
 	o.RetentionDuration = s.opts.Retention.Milliseconds()
 	o.MaxBytes = s.opts.MaxBytes
+	// A clock that is set back must not end all measuring until it has caught up
+	// with the newest sample.
+	o.OutOfOrderTimeWindow = s.opts.Retention.Milliseconds()
 	return o
 }
 

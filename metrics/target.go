@@ -258,12 +258,14 @@ func (s *Server) Settle(ctx context.Context, p fairway.Place, after time.Time) (
 	if place == nil {
 		return time.Time{}, fairway.Errorf(fairway.KindNotFound, "%s is not scraped, so its metrics cannot be waited for; track it first", p)
 	}
-	settled, err := s.await(ctx, place, func() (time.Time, bool) { return place.last, place.last.After(after) })
+	// A time to come was read from a clock that was set back since.
+	since := func(t *target) bool { return t.last.After(after) && !t.last.After(time.Now().Add(time.Second)) }
+	settled, err := s.await(ctx, place, func() (time.Time, bool) { return place.last, since(place) })
 	if err != nil {
 		return time.Time{}, err
 	}
 	for _, e := range endpoints {
-		at, err := s.await(ctx, e, func() (time.Time, bool) { return e.last, !e.ok || e.gone || e.last.After(after) })
+		at, err := s.await(ctx, e, func() (time.Time, bool) { return e.last, !e.ok || e.gone || since(e) })
 		if err != nil {
 			return time.Time{}, err
 		}

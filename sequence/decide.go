@@ -44,7 +44,7 @@ func Decide(s *State, in Input, now time.Time) Decision {
 	case in.Timer != nil:
 		d.timer(*in.Timer)
 	case in.Restart != nil:
-		d.restart()
+		d.restart(in.Restart.what())
 	}
 	if !d.changed {
 		return Decision{State: s, Reason: d.reason, Refused: d.refused, Delivery: d.about}
@@ -263,11 +263,12 @@ func (d *decider) ignoreArtifact(in Artifact, why string) {
 
 // restart gives every interrupted test a new attempt, since a test counts
 // only as a whole. Everything else goes on under its old attempt, and with
-// its full time: while Fairway did not run, nothing could be done.
-func (d *decider) restart() {
+// its full time: while Fairway did not run, nothing could be done; and when
+// the clock was set, the time that is left is not known.
+func (d *decider) restart(what string) {
 	for i, e := range d.s.Pending {
 		if x := d.s.Find(e.Delivery); x != nil && e.Step == fairway.StepTest {
-			d.repeatTest(x, i)
+			d.repeatTest(x, i, what)
 			continue
 		}
 		d.dropDeadline(e.Key())
@@ -275,17 +276,17 @@ func (d *decider) restart() {
 		d.changed = true
 	}
 	if d.changed && d.reason == "" {
-		d.say("", "Fairway was restarted; what was under way goes on")
+		d.say("", "%s; what was under way goes on", what)
 	}
 }
 
-func (d *decider) repeatTest(x *Delivery, i int) {
+func (d *decider) repeatTest(x *Delivery, i int, what string) {
 	d.dropDeadline(d.s.Pending[i].Key())
-	d.closeStep(x, "interrupted", "Fairway was restarted during the test")
+	d.closeStep(x, "interrupted", what+" during the test")
 	x.Attempt++
 	d.s.Pending[i].Attempt = x.Attempt
 	d.openStep(x, fairway.StepTest)
 	d.arm(d.s.Pending[i])
-	reason := d.say(x.ID, "the test was interrupted by a restart of Fairway and runs again whole as attempt %d", x.Attempt)
+	reason := d.say(x.ID, "%s during the test, which runs again whole as attempt %d", what, x.Attempt)
 	d.emit(x, fairway.TypeStepRestarted, reason, nil)
 }

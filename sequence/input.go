@@ -126,6 +126,17 @@ type Timer struct {
 // interrupted.
 type Restart struct {
 	Epoch uint64 `json:"epoch"`
+	// ClockSet says that instead the process goes on and its clock was set:
+	// limits that were reckoned by the old one hold no more, and a test's
+	// samples do not lie in one row.
+	ClockSet bool `json:"clockSet,omitempty"`
+}
+
+func (r *Restart) what() string {
+	if r.ClockSet {
+		return "the clock was set"
+	}
+	return "Fairway was restarted"
 }
 
 // Limits of the steps. A step that takes longer has failed.
