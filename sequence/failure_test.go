@@ -25,6 +25,24 @@ func TestARestartGivesStepsTheirFullTime(t *testing.T) {
 	}
 }
 
+// A clock that is set forward ends no step, and a test in which it was set
+// runs again under labels of its own.
+func TestAClockThatIsSetEndsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.push("1", fairway.Stage{Name: "dev", TestStrategy: fairway.FunctionalTests})
+	w.answer(fairway.StepConfigure, Result{OK: true, Commit: "c1"})
+	w.answer(fairway.StepDeploy, Result{OK: true})
+	w.now = w.now.Add(2 * TestLimit)
+	d := w.do(Input{Restart: &Restart{ClockSet: true}})
+	if len(w.s.Pending) != 1 || w.s.Pending[0].Attempt != 2 || d.Reason != "the clock was set during the test, which runs again whole as attempt 2" {
+		t.Fatalf("%+v: %s", w.s.Pending, d.Reason)
+	}
+	if d := w.do(Input{Timer: &Timer{Key: w.s.Pending[0].Key()}}); d.Changed {
+		t.Errorf("the limit by the old clock holds: %s", d.Reason)
+	}
+}
+
 func before() fairway.Stage {
 	return fairway.Stage{Name: "staging", DeploymentStrategy: fairway.BlueGreen, TestStrategy: fairway.FunctionalTests, Release: fairway.ReleaseBeforeTests}
 }

@@ -26,6 +26,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -96,24 +97,47 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		fmt.Fprintln(out, h.typical)
 	}
 	fmt.Fprintf(out, "without faults: %s\n", time.Since(began).Round(100*time.Millisecond))
-	var table []row
-	for _, f := range faults {
-		if !strings.Contains(f.name, o.only) || o.short && f.notShort {
-			continue
-		}
-		began := time.Now()
-		r := row{fault: f.name}
-		if err := f.run(ctx, h, &r); err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
-			r.lost = append(r.lost, "it could not be tried to its end: "+err.Error())
-		}
-		r.print(out, time.Since(began))
-		table = append(table, r)
+	table, err := h.tryAll(ctx)
+	if err != nil {
+		return err
 	}
 	return h.report(table)
 }
+
+// tryAll tries the faults that are asked for: one after another, but in the
+// short form, which mostly waits, a few side by side.
+func (h *harness) tryAll(ctx context.Context) (table []row, err error) {
+	chosen := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool {
+		return !strings.Contains(f.name, h.o.only) || h.o.short && f.notShort
+	})
+	table = make([]row, len(chosen))
+	slots := make(chan struct{}, 1)
+	if h.o.short {
+		slots = make(chan struct{}, sideBySide)
+	}
+	var wg sync.WaitGroup
+	for i, f := range chosen {
+		slots <- struct{}{}
+		own := *h // with moments and directories that no other fault shares
+		own.rnd = rand.New(rand.NewPCG(h.o.seed, uint64(i+1)))
+		own.dir = filepath.Join(h.dir, fmt.Sprintf("fault-%d", i+1))
+		wg.Go(func() {
+			defer func() { <-slots }()
+			began := time.Now()
+			r := &table[i]
+			r.fault = f.name
+			if err := f.run(ctx, &own, r); err != nil {
+				r.lost = append(r.lost, "it could not be tried to its end: "+err.Error())
+			}
+			r.print(h.out, time.Since(began))
+		})
+	}
+	wg.Wait()
+	return table, ctx.Err()
+}
+
+// sideBySide is how many faults the short form tries at the same time.
+const sideBySide = 4
 
 // build makes the program and what it delivers, as users get them.
 func (h *harness) build(ctx context.Context) error {

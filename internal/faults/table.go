@@ -25,13 +25,15 @@ func (r *row) note(format string, args ...any) {
 }
 
 func (r row) print(out io.Writer, took time.Duration) {
-	fmt.Fprintf(out, "%-40s %4d times, lost %d, %s, took %s\n", r.fault, r.times, len(r.lost), r.pace(), took.Round(100*time.Millisecond))
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-40s %4d times, lost %d, %s, took %s\n", r.fault, r.times, len(r.lost), r.pace(), took.Round(100*time.Millisecond))
 	for _, n := range r.notes {
-		fmt.Fprintf(out, "    %s\n", n)
+		fmt.Fprintf(&b, "    %s\n", n)
 	}
 	for _, l := range r.lost {
-		fmt.Fprintf(out, "  LOST %s\n", strings.ReplaceAll(l, "\n", "\n       "))
+		fmt.Fprintf(&b, "  LOST %s\n", strings.ReplaceAll(l, "\n", "\n       "))
 	}
+	fmt.Fprint(out, b.String()) // whole: others may print too
 }
 
 // pace says how long it took until deliveries went on.
