@@ -96,6 +96,15 @@ type Violation struct {
 	Metadata  json.RawMessage `json:"metadata,omitempty"`
 }
 
+// Compared is what earlier evaluations saw of one series, and the limit that
+// follows from it.
+type Compared struct {
+	Key       string  `json:"key,omitempty"`
+	Limit     string  `json:"limit"`   // as the specification names or writes it
+	Earlier   float64 `json:"earlier"` // the aggregated value
+	Threshold float64 `json:"threshold"`
+}
+
 // IndicatorResult is one indicator's part of an evaluation.
 type IndicatorResult struct {
 	ID         string             `json:"id"`
@@ -108,7 +117,11 @@ type IndicatorResult struct {
 	Written    string             `json:"written,omitempty"` // the query as in the specification
 	Query      string             `json:"query,omitempty"`   // the query as it was sent
 	Limits     map[string]float64 `json:"limits,omitempty"`
-	Samples    []Sample           `json:"samples,omitempty"`
+	// Compared is what earlier evaluations said to relative limits.
+	Compared []Compared `json:"compared,omitempty"`
+	// Definition is the same for two results that asked the same.
+	Definition string   `json:"definition,omitempty"`
+	Samples    []Sample `json:"samples,omitempty"`
 	// Course is what the query answered in the course of the window, for
 	// people to look at. It is not judged.
 	Course      []Sample `json:"course,omitempty"`

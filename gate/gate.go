@@ -157,7 +157,7 @@ func (g *Gate) Read(r Request) (quality.Spec, bool, error) {
 	if s := r.Subject.Place.Service; s != "" {
 		dir = string(s) + "/"
 	}
-	return quality.Read(dir, files, quality.ParseOptions{Compat: r.Compat, Sources: g.Sources()})
+	return quality.Read(dir, files, quality.ParseOptions{Compat: r.Compat, Sources: g.Sources(), Written: r.Files[quality.PerfspecFile]})
 }
 
 // judge fills e with what the specification says about the subject.
@@ -167,7 +167,11 @@ func (g *Gate) judge(ctx context.Context, r Request, spec quality.Spec, e *fairw
 	for id, a := range answers {
 		results[id] = a.result(spec.Compat())
 	}
-	j, err := spec.Judge(results, quality.Options{Sources: g.Sources(), Earlier: r.Earlier})
+	o := quality.Options{Sources: g.Sources(), Earlier: r.Earlier, Subject: r.Subject}
+	if r.Subject.Delivery != "" { // else no run can be told from another
+		o.Self = e.ID
+	}
+	j, err := spec.Judge(results, o)
 	if err != nil {
 		e.Verdict, e.Reason = fairway.VerdictError, "could not be judged: "+redact(err.Error())
 		return

@@ -130,7 +130,7 @@ func TestEvaluateFails(t *testing.T) {
 	t.Parallel()
 	for _, v := range []float64{1, 1.21, math.NaN(), math.Inf(1), math.Inf(-1)} {
 		e := evaluate(t, newGate(gate.Options{}, always(samples(0.1, v))), request(spec(indicator("latency", "q"))))
-		if e.Verdict != fairway.VerdictFail || e.TotalScore != 0 || !strings.Contains(e.Reason, `in 1 of 2 series; worst: {"pod":"p1"}`) {
+		if e.Verdict != fairway.VerdictFail || e.TotalScore != 0 || !strings.Contains(e.Reason, `in 1 of 2 series; worst: carts-green 0.6.1-2 {"pod":"p1"}`) {
 			t.Errorf("%v: %s %s", v, e.Verdict, e.Reason)
 		}
 	}

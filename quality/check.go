@@ -20,11 +20,13 @@ const maxPercent = 1e6
 
 // checker collects the problems of one document.
 type checker struct {
-	file     string
-	data     []byte
-	sources  []string
-	problems []fairway.Problem
-	more     int // problems beyond maxProblems
+	file    string
+	data    []byte
+	sources []string
+	// connected says that sources are those that exist, and not those that may.
+	connected bool
+	problems  []fairway.Problem
+	more      int // problems beyond maxProblems
 }
 
 func (c *checker) add(offset int, field, value, message, remedy string) {

@@ -131,7 +131,7 @@ func evaluateCompat(spec Perfspec, results map[string]SourceResult, o Options) (
 		if !ok {
 			return Judgement{}, missingResult(ind.ID)
 		}
-		ir, score := ind.judgeCompat(nodes[i].get("grading"), r)
+		ir, score := ind.judgeCompat(nodes[i].get("grading"), r, o.Subject)
 		total = total.plus(score)
 		j.Indicators = append(j.Indicators, ir)
 	}
@@ -164,7 +164,7 @@ func (j *Judgement) compare(objectives *node, total js) {
 
 // judgeCompat grades as the original does. The second result is the score that
 // goes into its sum.
-func (ind Indicator) judgeCompat(g *node, r SourceResult) (fairway.IndicatorResult, js) {
+func (ind Indicator) judgeCompat(g *node, r SourceResult, now fairway.Subject) (fairway.IndicatorResult, js) {
 	ir := fairway.IndicatorResult{ID: ind.ID, Source: ind.Source, MaxScore: ind.Grade.MetricScore, Limits: ind.Grade.limits(), Violations: []fairway.Violation{}}
 	if failure := ind.rejected(g, r); failure != "" {
 		ir.Error = failure
@@ -189,7 +189,7 @@ func (ind Indicator) judgeCompat(g *node, r SourceResult) (fairway.IndicatorResu
 		all = append(all, s)
 	}
 	ir.Score = score.number()
-	ir.Explanation = ind.measure().explain(all)
+	ir.Explanation = ind.measure().explain(all, now)
 	return ir, score
 }
 

@@ -1,9 +1,12 @@
 package quality
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/fairwaycd/fairway"
 )
@@ -23,14 +26,17 @@ type Criteria struct {
 
 // Measure is one indicator with its conditions.
 type Measure struct {
-	ID      string
-	Title   string // for people; the ID where there is none
-	Source  string
-	Query   json.RawMessage
-	Pass    []Set // one of them has to hold for all points; none: for information only
-	Warning []Set // one of them has to hold for half of the points
-	Points  float64
-	Key     bool // failing it fails the whole
+	ID     string
+	Title  string // for people; the ID where there is none
+	Source string
+	Query  json.RawMessage
+	// Template is the query before what differs from test to test was put into
+	// it; nil where nothing was.
+	Template json.RawMessage
+	Pass     []Set // one of them has to hold for all points; none: for information only
+	Warning  []Set // one of them has to hold for half of the points
+	Points   float64
+	Key      bool // failing it fails the whole
 	// IgnoreEmpty lets an indicator without data pass.
 	IgnoreEmpty bool
 	Metadata    json.RawMessage
@@ -53,17 +59,22 @@ type Criterion struct {
 	// -1 below it, 0 not at all. Percent says that Value is percent of it.
 	Change  int
 	Percent bool
+	// NoWorse says that a value equal to the earlier one meets a relative
+	// criterion: else no service without errors could keep its share of them.
+	NoWorse bool
 }
 
-// target returns what a value is compared with, given the earlier value.
+// target returns what a value is compared with, given the earlier value. It is
+// finite, for it is part of the result.
 func (c Criterion) target(earlier float64) float64 {
+	t := earlier + float64(c.Change)*c.Value
 	switch {
 	case c.Change == 0:
-		return c.Value
+		t = c.Value
 	case c.Percent:
-		return earlier * (100 + float64(c.Change)*c.Value) / 100
+		t = earlier * (100 + float64(c.Change)*c.Value) / 100
 	}
-	return earlier + float64(c.Change)*c.Value
+	return min(max(t, -math.MaxFloat64), math.MaxFloat64)
 }
 
 func (c Criterion) holds(v, target float64) bool {
@@ -88,7 +99,7 @@ func (l Limit) criterion() Criterion {
 		c.Op = "<"
 	}
 	if l.relative() {
-		c.Percent, c.Change = true, -1
+		c.Percent, c.NoWorse, c.Change = true, true, -1
 		if l.upper() {
 			c.Change = 1
 		}
@@ -107,7 +118,7 @@ func (s Perfspec) Criteria() Criteria {
 }
 
 func (ind Indicator) measure() Measure {
-	m := Measure{ID: ind.ID, Source: ind.Source, Query: ind.Query, Points: ind.Grade.MetricScore, IgnoreEmpty: ind.Grade.IgnoreEmpty, Metadata: ind.Grade.Metadata}
+	m := Measure{ID: ind.ID, Source: ind.Source, Query: ind.Query, Template: ind.Template, Points: ind.Grade.MetricScore, IgnoreEmpty: ind.Grade.IgnoreEmpty, Metadata: ind.Grade.Metadata}
 	var all, severe Set
 	for _, l := range ind.Grade.Limits {
 		all = append(all, l.criterion())
@@ -123,7 +134,7 @@ func (ind Indicator) measure() Measure {
 // kind internal: a measure without a result was handed over.
 func EvaluateCriteria(c Criteria, results map[string]SourceResult, o Options) (Judgement, error) {
 	j := Judgement{Objectives: c.Objectives, Notes: c.Notes}
-	b := c.Comparison.base(o.Earlier)
+	b := c.Comparison.base(o)
 	var scores []float64
 	most := 0.0
 	for _, m := range c.Measures {
@@ -135,7 +146,7 @@ func EvaluateCriteria(c Criteria, results map[string]SourceResult, o Options) (J
 		if relative {
 			j.ComparedWith = b.ids
 		}
-		if m.Key && ir.Score == 0 && ir.Error == "" {
+		if m.Key && m.judged() && ir.Score == 0 && ir.Error == "" {
 			j.keyFailed = append(j.keyFailed, ir.Explanation)
 		}
 		if !m.judged() && ir.Error != "" {
@@ -160,7 +171,7 @@ func EvaluateCriteria(c Criteria, results map[string]SourceResult, o Options) (J
 
 // judge grades every series; the worst one decides.
 func (m Measure) judge(r SourceResult, b base) (ir fairway.IndicatorResult, relative bool) {
-	ir = fairway.IndicatorResult{ID: m.ID, Title: m.Title, Source: m.Source, Key: m.Key, Violations: []fairway.Violation{}}
+	ir = fairway.IndicatorResult{ID: m.ID, Title: m.Title, Source: m.Source, Key: m.Key, Definition: m.Definition(), Violations: []fairway.Violation{}}
 	if m.judged() {
 		ir.MaxScore = m.Points
 	}
@@ -176,21 +187,68 @@ func (m Measure) judge(r SourceResult, b base) (ir fairway.IndicatorResult, rela
 		case m.judged():
 			ir.Violations = append(ir.Violations, fairway.Violation{Breach: breachNoValues})
 		}
-		ir.Explanation = m.explain(nil)
+		ir.Explanation = m.explain(nil, b.now)
 		return ir, false
 	}
 	ir.Score = ir.MaxScore
-	var all []series
+	relative = m.Relative()
+	all := make([]series, 0, len(r.Values))
 	for _, v := range r.Values {
-		s := m.grade(v, b.of(m.ID, v.Key, len(r.Values) == 1))
+		var earlier *float64
+		if relative {
+			earlier = b.of(m, v.Key, len(r.Values) == 1)
+		}
+		s := m.grade(v, earlier)
 		ir.Score = min(ir.Score, s.score)
-		ir.Violations = append(ir.Violations, s.violations(m.Metadata)...)
-		relative = relative || s.relative
+		if m.judged() {
+			ir.Violations = append(ir.Violations, s.violations(m.Metadata)...)
+		}
 		all = append(all, s)
 	}
-	ir.Limits = m.limits(all)
-	ir.Explanation = m.explain(all)
-	return ir, relative
+	ir.Limits, ir.Compared = m.limits(all), m.compared(all)
+	ir.Explanation = m.explain(all, b.now)
+	return ir, len(ir.Compared) > 0
+}
+
+// compared lists what the series were compared with.
+func (m Measure) compared(all []series) []fairway.Compared {
+	var out []fairway.Compared
+	for _, s := range all {
+		if s.earlier == nil {
+			continue
+		}
+		for _, c := range m.relative() {
+			out = append(out, fairway.Compared{Key: s.value.Key, Limit: c.Name, Earlier: *s.earlier, Threshold: c.target(*s.earlier)})
+		}
+	}
+	return out
+}
+
+// relative returns the criteria about earlier values, each once.
+func (m Measure) relative() []Criterion {
+	var out []Criterion
+	for _, set := range slices.Concat(m.Pass, m.Warning) {
+		for _, c := range set {
+			if c.Change != 0 && !slices.Contains(out, c) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// Relative reports whether the measure is about earlier values.
+func (m Measure) Relative() bool { return len(m.relative()) > 0 }
+
+// Definition is the same for two measures that ask the same: only then are
+// their values comparable, whatever they are called.
+func (m Measure) Definition() string {
+	query := m.Template
+	if query == nil {
+		query = m.Query
+	}
+	digest := sha256.Sum256(append([]byte(m.Source+"\x00"), query...))
+	return hex.EncodeToString(digest[:6])
 }
 
 func (m Measure) name() string {
@@ -202,14 +260,12 @@ func (m Measure) name() string {
 
 // series is one graded value.
 type series struct {
-	value    Value
-	number   float64
-	finite   bool
-	score    float64
-	earlier  *float64 // nil: there is none to compare with
-	broken   []broken
-	relative bool // an earlier value was needed and there
-	alone    bool // an earlier value was needed and missing
+	value   Value
+	number  float64
+	finite  bool
+	score   float64
+	earlier *float64 // nil: there is none to compare with
+	broken  []broken
 }
 
 // broken is a criterion that a value does not meet.
@@ -221,10 +277,7 @@ type broken struct {
 func (m Measure) grade(v Value, earlier *float64) series {
 	s := series{value: v, earlier: earlier}
 	s.number, s.finite = finite(v.JSON)
-	if !m.judged() {
-		return s
-	}
-	if !s.finite {
+	if !m.judged() || !s.finite {
 		return s
 	}
 	missed := s.missed(m.Pass)
@@ -245,7 +298,7 @@ func (m Measure) grade(v Value, earlier *float64) series {
 
 // missed returns the criteria that the value does not meet, or nil when one of
 // the sets holds. A criterion without an earlier value to compare with holds.
-func (s *series) missed(sets []Set) []broken {
+func (s series) missed(sets []Set) []broken {
 	all := []broken{}
 	for _, set := range sets {
 		n := len(all)
@@ -253,10 +306,12 @@ func (s *series) missed(sets []Set) []broken {
 			earlier := 0.0
 			if c.Change != 0 {
 				if s.earlier == nil {
-					s.alone = true
 					continue
 				}
-				s.relative, earlier = true, *s.earlier
+				earlier = *s.earlier
+			}
+			if c.NoWorse && s.number == earlier {
+				continue
 			}
 			if t := c.target(earlier); !c.holds(s.number, t) {
 				all = append(all, broken{c, t})

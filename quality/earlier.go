@@ -1,8 +1,10 @@
 package quality
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/fairwaycd/fairway"
 )
@@ -17,6 +19,7 @@ const (
 	AggregateP50 = "p50"
 	AggregateP90 = "p90"
 	AggregateP95 = "p95"
+	AggregateP99 = "p99"
 )
 
 // Comparison says which earlier evaluations relative criteria are about.
@@ -39,22 +42,40 @@ func (c Comparison) includes(v fairway.Verdict) bool {
 	return false
 }
 
-// base are the earlier values to compare with.
-type base struct {
-	ids       []string
-	aggregate string
-	values    map[string][]map[string]float64 // by indicator, for each evaluation its series
+// Verdicts are those of evaluations that count.
+func (c Comparison) Verdicts() []fairway.Verdict {
+	var out []fairway.Verdict
+	for _, v := range []fairway.Verdict{fairway.VerdictPass, fairway.VerdictWarning, fairway.VerdictFail} {
+		if c.includes(v) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
-// base picks from earlier, which are of the same service and stage, not
-// invalidated, and the newest first.
-func (c Comparison) base(earlier []fairway.Evaluation) base {
-	b := base{aggregate: c.Aggregate, values: map[string][]map[string]float64{}}
-	for _, e := range earlier {
+// base are the earlier values to compare with.
+type base struct {
+	now       fairway.Subject
+	ids       []string
+	aggregate string
+	values    map[string][]earlierSeries // by indicator
+}
+
+// earlierSeries is what one evaluation saw of an indicator.
+type earlierSeries struct {
+	definition string
+	values     map[string]float64 // by the series' key
+}
+
+// base picks from the earlier evaluations, which are of the same service and
+// stage, and the newest first. The one that is made is not among them.
+func (c Comparison) base(o Options) base {
+	b := base{now: o.Subject, aggregate: c.Aggregate, values: map[string][]earlierSeries{}}
+	for _, e := range o.Earlier {
 		if len(b.ids) == c.Results {
 			break
 		}
-		if e.Invalidated != nil || !c.includes(e.Verdict) {
+		if e.Invalidated != nil || !c.includes(e.Verdict) || o.Self != "" && e.ID == o.Self {
 			continue
 		}
 		b.ids = append(b.ids, e.ID)
@@ -62,26 +83,32 @@ func (c Comparison) base(earlier []fairway.Evaluation) base {
 			if ir.Error != "" {
 				continue
 			}
-			series := map[string]float64{}
-			for _, s := range ir.Samples {
-				if v := s.Float(); v-v == 0 {
-					series[s.Key] = v
+			s := earlierSeries{ir.Definition, map[string]float64{}}
+			for _, sample := range ir.Samples {
+				if v := sample.Float(); v-v == 0 {
+					s.values[seriesKey(sample.Key, e.Subject)] = v
 				}
 			}
-			b.values[ir.ID] = append(b.values[ir.ID], series)
+			b.values[ir.ID] = append(b.values[ir.ID], s)
 		}
 	}
 	return b
 }
 
 // of returns the earlier value for a series: of the one with the same key, or,
-// where there was and is only one, of that.
-func (b base) of(indicator, key string, only bool) *float64 {
+// where there was and is only one, of that, for an entity's id belongs to a
+// colour.
+func (b base) of(m Measure, key string, only bool) *float64 {
+	key = seriesKey(key, b.now)
+	definition := m.Definition()
 	var vs []float64
-	for _, series := range b.values[indicator] {
-		v, ok := series[key]
-		if !ok && only && len(series) == 1 {
-			for _, v = range series {
+	for _, series := range b.values[m.ID] {
+		if series.definition != "" && series.definition != definition {
+			continue
+		}
+		v, ok := series.values[key]
+		if !ok && only && len(series.values) == 1 {
+			for _, v = range series.values {
 				ok = true
 			}
 		}
@@ -96,11 +123,43 @@ func (b base) of(indicator, key string, only bool) *float64 {
 	return &v
 }
 
+// passing are labels whose values belong to one run.
+var passing = []string{"version", "fairway_run", "colour", "pod", "pod_name", "pod_template_hash", "container_id", "uid"}
+
+// seriesKey returns a series' name without what belongs to one run: labels
+// that name version, run or pod, and the colour in the other labels' values.
+// A colour's second series has the same name as the other colour's.
+func seriesKey(key string, s fairway.Subject) string {
+	bare := string(s.Place.Service)
+	coloured := bare
+	if s.Place.Colour != "" {
+		coloured += "-" + string(s.Place.Colour)
+	}
+	if bare == "" {
+		return key
+	}
+	var labels map[string]string
+	if json.Unmarshal([]byte(key), &labels) != nil {
+		return strings.ReplaceAll(key, coloured, bare)
+	}
+	for _, l := range passing {
+		delete(labels, l)
+	}
+	for l, v := range labels {
+		labels[l] = strings.ReplaceAll(v, coloured, bare)
+	}
+	text, err := json.Marshal(labels)
+	if err != nil {
+		return key
+	}
+	return string(text)
+}
+
 // aggregate makes one value of several. A percentile stands at position
 // p·(n+1) of the sorted values, between two of them by linear interpolation,
 // as Keptn's lighthouse has it.
 func aggregate(how string, vs []float64) float64 {
-	p, ok := map[string]float64{AggregateP50: .5, AggregateP90: .9, AggregateP95: .95}[how]
+	p, ok := map[string]float64{AggregateP50: .5, AggregateP90: .9, AggregateP95: .95, AggregateP99: .99}[how]
 	if !ok {
 		total := 0.0
 		for _, v := range vs {

@@ -18,6 +18,11 @@ type Options struct {
 	// Sources are the names of the metric sources that exist; the compatible
 	// reading skips indicators of all others. Default: [KnownSources].
 	Sources []string
+	// Self is the id of the evaluation that is made, Subject what is judged:
+	// an evaluation is not compared with itself, and series are found again
+	// whatever colour and version they are of.
+	Self    string
+	Subject fairway.Subject
 	// Earlier are evaluations of the same service and stage, the newest
 	// first, to which relative criteria refer.
 	Earlier []fairway.Evaluation

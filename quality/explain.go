@@ -7,37 +7,58 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/fairwaycd/fairway"
 )
 
 // explain returns the sentence that says why a measure got its points. It
 // does not depend on the order of the series.
-func (m Measure) explain(all []series) string {
+func (m Measure) explain(all []series, now fairway.Subject) string {
 	if len(all) == 0 {
 		if m.IgnoreEmpty {
 			return m.name() + ": there are no data, which ignoreEmpty lets pass"
 		}
 		return m.name() + ": there are no data for this test"
 	}
-	bad, alone := 0, false
+	bad, alone := 0, 0
 	for _, s := range all {
 		if !s.good() {
 			bad++
 		}
-		alone = alone || s.alone
+		if s.earlier == nil {
+			alone++
+		}
 	}
 	tail := ""
-	if alone {
+	switch {
+	case !m.Relative() || alone == 0:
+	case alone == len(all):
 		tail = "; there is no earlier evaluation to compare with"
+	default:
+		tail = fmt.Sprintf("; of %d of %d series there is no earlier value to compare with", alone, len(all))
 	}
 	if bad == 0 {
 		return m.name() + ": " + m.within(all) + tail
 	}
 	worst := worstOf(all)
 	text := fmt.Sprintf("%s: %s %s in %d of %d series", m.name(), worst.text(), worst.fault(), bad, len(all))
-	if worst.value.Key != "" {
-		text += "; worst: " + worst.value.Key
+	if who := worst.who(now); who != "" {
+		text += "; worst: " + who
 	}
 	return text + tail
+}
+
+// who says which series it is, and of which version.
+func (s series) who(now fairway.Subject) string {
+	key := s.value.Key
+	if now.Version == "" {
+		return key
+	}
+	version := now.Place.Workload() + " " + now.Version
+	if key == "" || key == "{}" {
+		return version
+	}
+	return version + " " + key
 }
 
 func worstOf(all []series) series { return slices.MinFunc(all, worse) }

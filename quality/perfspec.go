@@ -25,7 +25,10 @@ type Indicator struct {
 	ID     string
 	Source string          // name of a metric source, case sensitive
 	Query  json.RawMessage // as the source wants it: text or an object
-	Grade  Grading
+	// Template is the query before what differs from test to test was put into
+	// it; nil where nothing was.
+	Template json.RawMessage
+	Grade    Grading
 }
 
 // Grading says what an indicator's values are worth.
@@ -87,6 +90,9 @@ type ParseOptions struct {
 	// Source is the metric source of an sli.yaml that lies in a directory of
 	// that name; empty elsewhere.
 	Source string
+	// Written is the perfspec before its placeholders were replaced, so that
+	// what it measures is known to be the same from test to test.
+	Written []byte
 }
 
 // The values that the format knows.

@@ -37,7 +37,7 @@ func ParseSLO(sloFile string, slo []byte, sliFile string, sli []byte, o ParseOpt
 	if sources == nil {
 		sources = KnownSources()
 	}
-	indicators := &checker{file: sliFile, data: sli, sources: sources}
+	indicators := &checker{file: sliFile, data: sli, sources: sources, connected: o.Sources != nil}
 	queries := indicators.sli(o.Source)
 	objectives := &checker{file: sloFile, data: slo, sources: sources}
 	c := objectives.slo(queries, indicators.count() == 0)
@@ -98,7 +98,7 @@ func (c *checker) sli(source string) map[string]query {
 		}
 	}
 	if source == "" {
-		source = "Prometheus"
+		source = c.onlySource(root)
 	}
 	out := map[string]query{}
 	list := c.need(root, "", "indicators", "write indicators: {NAME: QUERY}")
@@ -127,6 +127,20 @@ func (c *checker) sli(source string) map[string]query {
 		}
 	}
 	return out
+}
+
+// onlySource returns the source of indicators that do not name one: there has
+// to be one alone, for a guess would ask the wrong system. Where it is not
+// known what is connected, nothing is asked either.
+func (c *checker) onlySource(root *node) string {
+	switch {
+	case !c.connected:
+		return "Prometheus"
+	case len(c.sources) == 1:
+		return c.sources[0]
+	}
+	c.add(root.start, "source", "", "is missing, and more than one metric source is connected", suggest("", c.sources, "write source: "))
+	return ""
 }
 
 var dynatraceQuery = regexp.MustCompile(`^(metricSelector=|MV2;|USQL;|SLO;|PV2;|SECPV2;)`)
@@ -178,7 +192,7 @@ func (c *checker) comparison(n *node, out *Comparison) {
 	c.keys(n, "comparison", "compare_with", "include_result_with_score", "number_of_comparison_results", "aggregate_function")
 	with := c.word(n.get("compare_with"), "comparison.compare_with", "", "single_result", "several_results")
 	out.Include = c.word(n.get("include_result_with_score"), "comparison.include_result_with_score", IncludeAll, IncludeAll, IncludePass, IncludePassOrWarn)
-	out.Aggregate = c.word(n.get("aggregate_function"), "comparison.aggregate_function", AggregateAvg, AggregateAvg, AggregateP50, AggregateP90, AggregateP95)
+	out.Aggregate = c.word(n.get("aggregate_function"), "comparison.aggregate_function", AggregateAvg, AggregateAvg, AggregateP50, AggregateP90, AggregateP95, AggregateP99)
 	out.Results = 3
 	count := n.get("number_of_comparison_results")
 	if count != nil {

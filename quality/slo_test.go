@@ -140,7 +140,7 @@ func TestSeriesAreComparedOneByOne(t *testing.T) {
 		{[]string{"100", "10"}, []fairway.Evaluation{run("1", "pass", 100, 10)}, 100, "below upperWarningPerc 5"},
 		{[]string{"100", "11"}, []fairway.Evaluation{run("1", "pass", 100, 10)}, 0, `a: 11 is at or above upperSeverePerc 10 (11) in 1 of 2 series; worst: {pod="p1"}`},
 		{[]string{"106", "10"}, []fairway.Evaluation{run("1", "pass", 100, 10)}, 50, "a: 106 is at or above upperWarningPerc 5 (105) in 1 of 2 series"},
-		{[]string{"100", "50"}, []fairway.Evaluation{run("1", "pass", 100)}, 100, "there is no earlier evaluation to compare with"},
+		{[]string{"100", "50"}, []fairway.Evaluation{run("1", "pass", 100)}, 100, "of 1 of 2 series there is no earlier value to compare with"},
 		{[]string{"200"}, nil, 100, "there is no earlier evaluation to compare with"},
 		{[]string{"199"}, []fairway.Evaluation{run("1", "fail", 1), run("2", "warning", 190)}, 100, ""},
 	} {

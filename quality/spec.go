@@ -57,6 +57,9 @@ func Read(dir string, files map[string][]byte, o ParseOptions) (s Spec, ok bool,
 	case hasPerfspec:
 		s.File = dir + PerfspecFile
 		p, err := Parse(s.File, perfspec, o)
+		if err == nil && o.Written != nil {
+			p.templates(o.Written, o)
+		}
 		s.perfspec = &p
 		return s, true, err
 	case !hasSLO && len(found) == 0:
@@ -72,6 +75,18 @@ func Read(dir string, files map[string][]byte, o ParseOptions) (s Spec, ok bool,
 	}
 	s.criteria, err = ParseSLO(s.File, slo, sliFile, sli, o)
 	return s, true, err
+}
+
+// templates keeps the queries as the document has them, whose placeholders
+// were replaced before it was read.
+func (p *Perfspec) templates(written []byte, o ParseOptions) {
+	w, err := Parse("", written, o)
+	if err != nil || len(w.Indicators) != len(p.Indicators) {
+		return // a placeholder stands where only its value makes a document
+	}
+	for i := range p.Indicators {
+		p.Indicators[i].Template = w.Indicators[i].Query
+	}
 }
 
 // Indicators are what has to be asked: id, source and query are set.

@@ -44,14 +44,16 @@ func parseYAML(data []byte) (*node, error) {
 // ours, before the parser has to bear it.
 func deep(data []byte) bool {
 	open, dashes := 0, 0
-	for _, c := range data {
+	for i, c := range data {
 		switch c {
 		case '[', '{':
 			open++
 		case ']', '}':
 			open = max(0, open-1)
 		case '-':
-			dashes++
+			if i+1 < len(data) && data[i+1] == ' ' { // not a rule of dashes
+				dashes++
+			}
 		case '\n':
 			dashes = 0
 		}
@@ -80,6 +82,9 @@ func yamlError(data []byte, err error) *syntaxError {
 type lines struct {
 	data   []byte
 	starts []int
+	// The last answer: nodes come in the order of the document, and counting
+	// each anew from the start of its line would be quadratic in a long one.
+	line, column, at int
 }
 
 func (l *lines) offset(line, column int) int {
@@ -94,12 +99,16 @@ func (l *lines) offset(line, column int) int {
 	if line < 1 || line > len(l.starts) {
 		return len(l.data)
 	}
-	i := l.starts[line-1]
-	for ; column > 1 && i < len(l.data); column-- {
+	i, from := l.starts[line-1], 1
+	if line == l.line && column >= l.column {
+		i, from = l.at, l.column
+	}
+	for ; from < column && i < len(l.data); from++ {
 		_, size := utf8.DecodeRune(l.data[i:])
 		i += size
 	}
-	return min(i, len(l.data))
+	l.line, l.column, l.at = line, column, min(i, len(l.data))
+	return l.at
 }
 
 func (l *lines) node(y *yaml.Node, depth int) (*node, error) {
