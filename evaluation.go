@@ -163,3 +163,40 @@ type Invalidation struct {
 	Reason string    `json:"reason"`
 	At     time.Time `json:"at"`
 }
+
+// EvaluationSummary is an evaluation as lists show it.
+type EvaluationSummary struct {
+	ID          string        `json:"id"`
+	Project     ProjectName   `json:"project"`
+	Stage       StageName     `json:"stage"`
+	Service     ServiceName   `json:"service"`
+	Colour      Colour        `json:"slot,omitempty"`
+	Delivery    DeliveryID    `json:"delivery"`
+	Version     string        `json:"version"`
+	Verdict     Verdict       `json:"result"`
+	TotalScore  float64       `json:"totalScore"`
+	EvaluatedAt time.Time     `json:"evaluatedAt"`
+	Invalidated *Invalidation `json:"invalidated,omitempty"`
+}
+
+// EvaluationFilter selects evaluations; empty fields select all.
+type EvaluationFilter struct {
+	Project ProjectName
+	Stage   StageName
+	Service ServiceName
+	Verdict Verdict
+	Before  string // Next of the page before
+	Limit   int    // default 100, at most 1000
+}
+
+// Selects reports whether the filter's names fit.
+func (f EvaluationFilter) Selects(e EvaluationSummary) bool {
+	return (f.Project == "" || f.Project == e.Project) && (f.Stage == "" || f.Stage == e.Stage) &&
+		(f.Service == "" || f.Service == e.Service) && (f.Verdict == "" || f.Verdict == e.Verdict)
+}
+
+// EvaluationPage is a part of a list, the newest first.
+type EvaluationPage struct {
+	Items []EvaluationSummary `json:"items"`
+	Next  string              `json:"next,omitempty"` // empty at the end
+}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/internal/durable"
@@ -60,6 +61,21 @@ func (s *Store) Remove(_ context.Context, name string) error {
 		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	return nil
+}
+
+// Names lists the blobs.
+func (s *Store) Names() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list evaluations and reports: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok && namePattern.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // Get returns the blob; KindNotFound when there is none of that name.

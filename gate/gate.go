@@ -81,8 +81,10 @@ type Request struct {
 	Commit  string            // of the stage branch that holds Files
 	Files   map[string][]byte // of the service by path; those of [quality.Files] count
 	Stage   fairway.Stage
-	Select  string // metrics.select of the service's values, for sources that need it
-	Compat  bool   // judge a perfspec as Pitometer does, though it does not ask for it
+	// Connected are the sources that the project has connected; nil: not known.
+	Connected []string
+	Select    string // metrics.select of the service's values, for sources that need it
+	Compat    bool   // judge a perfspec as Pitometer does, though it does not ask for it
 	// Results are the answers, where they are known already: no source is
 	// asked then. Indicators that are missing have no data.
 	Results map[string][]Result
@@ -157,7 +159,7 @@ func (g *Gate) Read(r Request) (quality.Spec, bool, error) {
 	if s := r.Subject.Place.Service; s != "" {
 		dir = string(s) + "/"
 	}
-	return quality.Read(dir, files, quality.ParseOptions{Compat: r.Compat, Sources: g.Sources(), Written: r.Files[quality.PerfspecFile]})
+	return quality.Read(dir, files, quality.ParseOptions{Compat: r.Compat, Sources: g.Sources(), Connected: r.Connected, Written: r.Files[quality.PerfspecFile]})
 }
 
 // judge fills e with what the specification says about the subject.

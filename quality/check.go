@@ -20,11 +20,10 @@ const maxPercent = 1e6
 
 // checker collects the problems of one document.
 type checker struct {
-	file    string
-	data    []byte
-	sources []string
-	// connected says that sources are those that exist, and not those that may.
-	connected bool
+	file      string
+	data      []byte
+	sources   []string
+	connected []string // of the sources; nil: it is not known
 	problems  []fairway.Problem
 	more      int // problems beyond maxProblems
 }

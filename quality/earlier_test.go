@@ -154,7 +154,7 @@ func TestSourceIsNotGuessed(t *testing.T) {
 		{"indicators: {a: q}", []string{"Dynatrace", "Prometheus"}, "sli.yaml:1:1: source is missing, and more than one metric source is connected"},
 		{"source: dynatrace\nindicators: {a: q}", []string{"Dynatrace", "Prometheus"}, "Dynatrace"},
 	} {
-		got, err := quality.ParseSLO("slo.yaml", slo, "sli.yaml", []byte(c.sli), quality.ParseOptions{Sources: c.sources})
+		got, err := quality.ParseSLO("slo.yaml", slo, "sli.yaml", []byte(c.sli), quality.ParseOptions{Connected: c.sources})
 		if err == nil && got.Measures[0].Source != c.want || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s of %v: %+v, %v", c.sli, c.sources, got.Measures, err)
 		}

@@ -90,6 +90,9 @@ type ParseOptions struct {
 	// Source is the metric source of an sli.yaml that lies in a directory of
 	// that name; empty elsewhere.
 	Source string
+	// Connected are those of the sources that can be asked, one of which an
+	// sli.yaml has to name if there are several; nil: it is not known.
+	Connected []string
 	// Written is the perfspec before its placeholders were replaced, so that
 	// what it measures is known to be the same from test to test.
 	Written []byte

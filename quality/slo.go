@@ -37,7 +37,7 @@ func ParseSLO(sloFile string, slo []byte, sliFile string, sli []byte, o ParseOpt
 	if sources == nil {
 		sources = KnownSources()
 	}
-	indicators := &checker{file: sliFile, data: sli, sources: sources, connected: o.Sources != nil}
+	indicators := &checker{file: sliFile, data: sli, sources: sources, connected: o.Connected}
 	queries := indicators.sli(o.Source)
 	objectives := &checker{file: sloFile, data: slo, sources: sources}
 	c := objectives.slo(queries, indicators.count() == 0)
@@ -131,15 +131,15 @@ func (c *checker) sli(source string) map[string]query {
 
 // onlySource returns the source of indicators that do not name one: there has
 // to be one alone, for a guess would ask the wrong system. Where it is not
-// known what is connected, nothing is asked either.
+// known what is connected, nothing is asked.
 func (c *checker) onlySource(root *node) string {
 	switch {
-	case !c.connected:
+	case len(c.connected) == 0:
 		return "Prometheus"
-	case len(c.sources) == 1:
-		return c.sources[0]
+	case len(c.connected) == 1:
+		return c.connected[0]
 	}
-	c.add(root.start, "source", "", "is missing, and more than one metric source is connected", suggest("", c.sources, "write source: "))
+	c.add(root.start, "source", "", "is missing, and more than one metric source is connected", suggest("", c.connected, "write source: "))
 	return ""
 }
 

@@ -106,18 +106,17 @@ func (s Spec) Compat() bool { return s.perfspec != nil && s.perfspec.Compat }
 
 // Relative reports whether there is a criterion about earlier evaluations.
 func (s Spec) Relative() bool {
-	c := s.criteria
+	return !s.Compat() && slices.ContainsFunc(s.compiled().Measures, Measure.Relative)
+}
+
+// Comparison says which earlier evaluations those criteria are about.
+func (s Spec) Comparison() Comparison { return s.compiled().Comparison }
+
+func (s Spec) compiled() Criteria {
 	if s.perfspec != nil {
-		if s.perfspec.Compat {
-			return false
-		}
-		c = s.perfspec.Criteria()
+		return s.perfspec.Criteria()
 	}
-	return slices.ContainsFunc(c.Measures, func(m Measure) bool {
-		return slices.ContainsFunc(append(slices.Clone(m.Pass), m.Warning...), func(set Set) bool {
-			return slices.ContainsFunc(set, func(c Criterion) bool { return c.Change != 0 })
-		})
-	})
+	return s.criteria
 }
 
 // Judge applies the specification to results; see [Evaluate].
