@@ -54,6 +54,11 @@ type Backend interface {
 	Delivery(ctx context.Context, id string) (fairway.Delivery, error)
 	DeliveryEvents(ctx context.Context, id string) ([]fairway.Event, error)
 	Evaluation(ctx context.Context, id string) (fairway.Evaluation, error)
+	// Evaluations lists the newest first, in pages.
+	Evaluations(ctx context.Context, f fairway.EvaluationFilter) (fairway.EvaluationPage, error)
+	// InvalidateEvaluation says that an evaluation is not to be relied on:
+	// later ones are not compared with it. The first reason stays.
+	InvalidateEvaluation(ctx context.Context, r InvalidateEvaluation) (fairway.Evaluation, error)
 	// TestReport returns a report by the name that tests-finished gives in
 	// detail.report.
 	TestReport(ctx context.Context, id string) (fairway.TestReport, error)
@@ -74,6 +79,12 @@ type Backend interface {
 	Watch(ctx context.Context, f func(Change) error) error
 	Status(ctx context.Context) (Status, error)
 	monitoring
+}
+
+// InvalidateEvaluation is a person's word that an evaluation does not count.
+type InvalidateEvaluation struct {
+	Evaluation string `json:"evaluation"`
+	Reason     string `json:"reason"`
 }
 
 // CreateProject asks for a new project.

@@ -98,10 +98,15 @@ func (c *Client) DeliveryEvents(ctx context.Context, id string) ([]fairway.Event
 // Evaluation implements [Backend].
 func (c *Client) Evaluation(ctx context.Context, id string) (fairway.Evaluation, error) {
 	e, err := get[fairway.Evaluation](ctx, c, nil, "evaluations", id)
+	return c.valued(e, err)
+}
+
+// valued gives samples their values: JSON carries a sample's text, which can be
+// NaN, and not its value.
+func (c *Client) valued(e fairway.Evaluation, err error) (fairway.Evaluation, error) {
 	if err != nil {
 		return e, err
 	}
-	// JSON carries a sample's text, which can be NaN, and not its value.
 	for i := range e.IndicatorResults {
 		for _, samples := range [][]fairway.Sample{e.IndicatorResults[i].Samples, e.IndicatorResults[i].Course} {
 			for j := range samples {
@@ -112,6 +117,21 @@ func (c *Client) Evaluation(ctx context.Context, id string) (fairway.Evaluation,
 		}
 	}
 	return e, nil
+}
+
+// Evaluations implements [Backend].
+func (c *Client) Evaluations(ctx context.Context, f fairway.EvaluationFilter) (fairway.EvaluationPage, error) {
+	q := filled("project", string(f.Project), "stage", string(f.Stage), "service", string(f.Service), "result", string(f.Verdict), "before", f.Before)
+	if f.Limit != 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	return get[fairway.EvaluationPage](ctx, c, q, "evaluations")
+}
+
+// InvalidateEvaluation implements [Backend].
+func (c *Client) InvalidateEvaluation(ctx context.Context, r InvalidateEvaluation) (fairway.Evaluation, error) {
+	e, err := ask[fairway.Evaluation](ctx, c, call{method: http.MethodPost, path: []string{"evaluations", r.Evaluation, "invalidate"}, body: r})
+	return c.valued(e, err)
 }
 
 // TestReport implements [Backend].

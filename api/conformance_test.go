@@ -60,7 +60,18 @@ func methods() []method {
 	ds.Status = fairway.StatusRejected
 	evaluation := of("Evaluation", odd, func(ctx context.Context, b api.Backend) (fairway.Evaluation, error) { return b.Evaluation(ctx, odd) })
 	evaluation.answer, _ = newMemory().Evaluation(context.Background(), odd)
+	page := filled[fairway.EvaluationFilter]()
+	page.Verdict = fairway.VerdictFail
+	invalidate := filled[api.InvalidateEvaluation]()
+	invalidated := of("InvalidateEvaluation", invalidate, func(ctx context.Context, b api.Backend) (fairway.Evaluation, error) {
+		return b.InvalidateEvaluation(ctx, invalidate)
+	})
+	invalidated.answer, _ = newMemory().InvalidateEvaluation(context.Background(), invalidate)
 	return []method{
+		of("Evaluations", page, func(ctx context.Context, b api.Backend) (fairway.EvaluationPage, error) {
+			return b.Evaluations(ctx, page)
+		}),
+		invalidated,
 		of("CreateProject", create, func(ctx context.Context, b api.Backend) (api.Project, error) { return b.CreateProject(ctx, create) }),
 		of("Projects", nil, func(ctx context.Context, b api.Backend) ([]api.Project, error) { return b.Projects(ctx) }),
 		of("Project", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) (api.Project, error) { return b.Project(ctx, odd) }),

@@ -144,6 +144,16 @@ func (m *memory) Evaluation(_ context.Context, id string) (fairway.Evaluation, e
 	}
 	return e, err
 }
+func (m *memory) Evaluations(_ context.Context, f fairway.EvaluationFilter) (fairway.EvaluationPage, error) {
+	return given[fairway.EvaluationPage](m, f)
+}
+func (m *memory) InvalidateEvaluation(_ context.Context, r api.InvalidateEvaluation) (fairway.Evaluation, error) {
+	e, err := given[fairway.Evaluation](m, r)
+	if err == nil {
+		e.IndicatorResults = nil
+	}
+	return e, err
+}
 func (m *memory) TestReport(_ context.Context, id string) (fairway.TestReport, error) {
 	return given[fairway.TestReport](m, id)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/controller"
 	"github.com/fairwaycd/fairway/gate"
+	"github.com/fairwaycd/fairway/history"
 	"github.com/fairwaycd/fairway/project"
 	"github.com/fairwaycd/fairway/testrun"
 )
@@ -37,9 +38,11 @@ func progressText(p testrun.Progress) string {
 
 // judgeWith lets the controller ask the gate.
 type judgeWith struct {
-	gate   *gate.Gate
-	keeper *project.Keeper
-	off    bool
+	gate      *gate.Gate
+	keeper    *project.Keeper
+	history   *history.Store
+	connected func(fairway.ProjectName) []string // names of sources
+	off       bool
 }
 
 func (j judgeWith) Judge(ctx context.Context, r controller.GateRequest) (fairway.Evaluation, error) {
@@ -47,9 +50,18 @@ func (j judgeWith) Judge(ctx context.Context, r controller.GateRequest) (fairway
 	if err != nil {
 		return fairway.Evaluation{}, err
 	}
-	ev, err := j.gate.Evaluate(ctx, gate.Request{
+	q := gate.Request{
 		Subject: r.Subject, Window: r.Window, Commit: r.Commit, Files: r.Objectives, Stage: r.Stage, Select: pods,
-	})
+		Connected: j.connected(r.Subject.Project),
+	}
+	// What cannot be read needs nothing earlier, and the gate says why.
+	if spec, ok, err := j.gate.Read(q); ok && err == nil && spec.Relative() {
+		c := spec.Comparison()
+		if q.Earlier, err = j.history.Earlier(ctx, q.Subject, gate.EvaluationID(q.Subject), c.Verdicts(), c.Results); err != nil {
+			return fairway.Evaluation{}, fmt.Errorf("read the evaluations before: %w", err)
+		}
+	}
+	ev, err := j.gate.Evaluate(ctx, q)
 	if err == nil && j.off {
 		ev.Verdict, ev.Reason = fairway.VerdictPass, "the gate is switched off"
 	}

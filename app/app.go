@@ -22,6 +22,7 @@ import (
 	"github.com/fairwaycd/fairway/gate"
 	"github.com/fairwaycd/fairway/gateway"
 	"github.com/fairwaycd/fairway/git"
+	"github.com/fairwaycd/fairway/history"
 	"github.com/fairwaycd/fairway/image"
 	"github.com/fairwaycd/fairway/metrics"
 	"github.com/fairwaycd/fairway/monitoring"
@@ -54,6 +55,7 @@ type App struct {
 	monitoring *monitoring.Store
 	connected  []*connected
 	blobs      *blob.Store
+	history    *history.Store
 	keeper     *project.Keeper
 	control    *controller.Controller
 	view       *controller.View
@@ -117,7 +119,7 @@ func (a *App) takePorts(context.Context) error {
 	return nil
 }
 
-func (a *App) openData(context.Context) (err error) {
+func (a *App) openData(ctx context.Context) (err error) {
 	if a.dir, err = datadir.Open(a.o.Data); err != nil {
 		return err
 	}
@@ -128,7 +130,13 @@ func (a *App) openData(context.Context) (err error) {
 	if a.monitoring, err = monitoring.Open(a.dir.Path("monitoring.json")); err != nil {
 		return err
 	}
-	a.blobs, err = blob.Open(a.dir.Path("evaluations"))
+	if a.blobs, err = blob.Open(a.dir.Path("evaluations")); err != nil {
+		return err
+	}
+	a.history, err = history.Open(ctx, a.dir.Path("evaluations", "index"), a.blobs, a.o.Logger.With("component", "history"))
+	if err == nil {
+		a.later(func(context.Context) error { return a.history.Close() })
+	}
 	return err
 }
 
@@ -229,7 +237,7 @@ func (a *App) openControl(context.Context) error {
 	judge := gate.New(ask, gate.Options{Logger: a.o.Logger.With("component", "gate"), Timeout: sourceLimit})
 	a.control = controller.New(a.o.Outside.in(controller.Options{
 		Log: a.log, Configuration: a.keeper, Platform: a.run, Traffic: a.gateway, Images: a.images, Metrics: a.metrics,
-		Tester: tester{runner}, Gate: judgeWith{judge, a.keeper, a.o.NoGate}, Blobs: a.blobs, View: a.view,
+		Tester: tester{runner}, Gate: judgeWith{judge, a.keeper, a.history, a.connectedTo, a.o.NoGate}, Blobs: a.blobs, Evaluations: a.history, View: a.view,
 		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain, Forget: a.forget,
 	}))
 	return nil

@@ -142,7 +142,7 @@ func (b *backend) Delivery(ctx context.Context, id string) (fairway.Delivery, er
 
 // Evaluation implements [api.Backend].
 func (b *backend) Evaluation(ctx context.Context, id string) (ev fairway.Evaluation, err error) {
-	return ev, b.blob(ctx, id, &ev)
+	return b.history.Get(ctx, id)
 }
 
 // TestReport implements [api.Backend].

@@ -92,6 +92,17 @@ func (s *connected) Query(ctx context.Context, q fairway.Query) (fairway.Answer,
 	return a, err
 }
 
+// connectedTo returns the names of the sources that gates of a project can ask.
+func (a *App) connectedTo(p fairway.ProjectName) []string {
+	var names []string
+	for _, s := range a.connected {
+		if _, ok := s.store.For(s.kind, p); ok || s.otherwise != nil {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
 // source returns the source of a connection, made anew when that has changed.
 func (s *connected) source(c fairway.Connection) (opened, error) {
 	s.mu.Lock()

@@ -106,7 +106,7 @@ func (a *App) expire(ctx context.Context) (more bool, err error) {
 	n, err := a.control.Expire(ctx, controller.Expiry{Keep: r.Deliveries, For: r.For, Most: mostExpired}, func(d fairway.Delivery) error {
 		for _, st := range d.Stages {
 			names := []string{}
-			if st.Evaluation != "" {
+			if st.Evaluation != "" { // also when it is not listed
 				names = append(names, st.Evaluation)
 			}
 			for _, step := range st.Steps {
@@ -118,7 +118,7 @@ func (a *App) expire(ctx context.Context) (more bool, err error) {
 				}
 			}
 		}
-		return nil
+		return a.history.RemoveDelivery(ctx, d.ID)
 	})
 	if n > 0 {
 		a.o.Logger.Info("old deliveries were forgotten", "count", n)

@@ -421,6 +421,22 @@ func (s *shop) Routes(context.Context) ([]api.RouteState, error) {
 	}}}, nil
 }
 
+func (s *shop) Evaluations(_ context.Context, f fairway.EvaluationFilter) (fairway.EvaluationPage, error) {
+	row := fairway.EvaluationSummary{ID: "4f1c2d9e0b7a8c35", Project: "sockshop", Stage: "staging", Service: "carts", Colour: fairway.Blue, Delivery: "00000001-0000", Version: "0.6.1-2", Verdict: fairway.VerdictFail, EvaluatedAt: noon}
+	old := row
+	old.ID, old.Version, old.Verdict, old.TotalScore, old.Invalidated = "0a1b2c3d4e5f6071", "0.6.0", fairway.VerdictPass, 100, &fairway.Invalidation{Actor: "ann", Reason: "the load was wrong", At: noon}
+	if f.Before != "" {
+		return fairway.EvaluationPage{Items: []fairway.EvaluationSummary{old}}, nil
+	}
+	return fairway.EvaluationPage{Items: []fairway.EvaluationSummary{row}, Next: "7"}, nil
+}
+
+func (s *shop) InvalidateEvaluation(ctx context.Context, r api.InvalidateEvaluation) (fairway.Evaluation, error) {
+	e, err := s.Evaluation(ctx, r.Evaluation)
+	e.Invalidated = &fairway.Invalidation{Actor: "somebody", Reason: r.Reason, At: noon}
+	return e, err
+}
+
 func (s *shop) Evaluation(_ context.Context, id string) (fairway.Evaluation, error) {
 	if id != "4f1c2d9e0b7a8c35" {
 		return fairway.Evaluation{}, fairway.Errorf(fairway.KindNotFound, "there is no evaluation %s", id)

@@ -105,7 +105,7 @@ func build(o Options) (*cobra.Command, *cli) {
 		c.rollbackCommand(), c.routeCommand(),
 		c.deleteCommand(), c.syncCommand(),
 		c.loginCommand(), c.logoutCommand(), c.openCommand(), c.imageCommand(),
-		c.lintCommand(), c.gateCommand(), c.schemaCommand(),
+		c.compareCommand(), c.invalidateCommand(), c.lintCommand(), c.gateCommand(), c.schemaCommand(),
 		c.versionCommand(), exitCodesTopic(),
 	)
 	root.AddCommand(o.Extra...)

@@ -305,6 +305,8 @@ func (g *gateFlags) gate(c *cli, r *gate.Request, results string) (*gate.Gate, f
 			return nil, done, err
 		}
 		names = quality.KnownSources()
+	} else {
+		r.Connected = names
 	}
 	for _, name := range quality.KnownSources() { // so that an unconnected source is told from an unknown one
 		if !slices.ContainsFunc(sources, func(s fairway.MetricSource) bool { return s.Name() == name }) {

@@ -22,7 +22,7 @@ func (c *cli) getCommand() *cobra.Command {
 			"fairway get delivery 1a2b3c4d",
 			"fairway get evaluation 4f1c2d9e0b7a8c35 -o json"),
 		c.getProjects(), c.getProject(), c.getStages(), c.getServices(),
-		c.getDeliveries(), c.getDelivery(), c.getEvaluation(), c.getReport(),
+		c.getDeliveries(), c.getDelivery(), c.getEvaluations(), c.getEvaluation(), c.getReport(),
 		c.getEvents(), c.getTargets(), c.getMonitoring(), c.getRoutes(), c.getStatus())
 }
 

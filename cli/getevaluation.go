@@ -39,6 +39,10 @@ func (c *cli) writeEvaluation(w io.Writer, e fairway.Evaluation) {
 	f.add("Result", c.paint(string(e.Verdict), verdictText(e.Verdict)))
 	f.add("Score", fmt.Sprintf("%s; pass from %s, warning from %s", number(e.TotalScore), number(e.Objectives.Pass), number(e.Objectives.Warning)))
 	f.add("Reason", e.Reason)
+	if i := e.Invalidated; i != nil {
+		f.add("Invalidated", fmt.Sprintf("by %s at %s: %s", first(i.Actor, "somebody"), stamp(i.At), oneLine(i.Reason)))
+	}
+	f.add("Compared", strings.Join(e.ComparedWith, ", "))
 	f.add("Version", fmt.Sprintf("%s %s (%s) in %s of %s", s.Place.Service, s.Version, s.Place.Colour, s.Stage, s.Project))
 	f.add("Delivery", fmt.Sprintf("%s, attempt %d", s.Delivery.Short(), s.Attempt))
 	f.add("Window", fmt.Sprintf("%s to %s (%s)", stamp(e.Window.Start), stamp(e.Window.End), short(e.Window.Duration())))
@@ -68,6 +72,13 @@ func writeIndicator(w io.Writer, r fairway.IndicatorResult) {
 		limits = append(limits, name+" "+number(r.Limits[name]))
 	}
 	f.add("  Limits", strings.Join(limits, ", "))
+	for i, v := range r.Compared {
+		if i == mostSamples {
+			f.add("  Compared", fmt.Sprintf("and %d more", len(r.Compared)-i))
+			break
+		}
+		f.add("  Compared", fmt.Sprintf("%s is %s after %s  %s", v.Limit, number(v.Threshold), number(v.Earlier), v.Key))
+	}
 	for _, v := range r.Violations {
 		text := v.Breach
 		if v.Threshold != nil {

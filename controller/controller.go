@@ -101,6 +101,11 @@ type Blobs interface {
 	Put(ctx context.Context, name string, body []byte) error
 }
 
+// Evaluations keeps what gates said. Storing one again replaces it.
+type Evaluations interface {
+	Put(ctx context.Context, e fairway.Evaluation) error
+}
+
 // Options are the controller's collaborators. All but Failpoint and the
 // numbers are required.
 type Options struct {
@@ -113,6 +118,7 @@ type Options struct {
 	Tester        Tester
 	Gate          Gate
 	Blobs         Blobs
+	Evaluations   Evaluations
 	View          *View
 	Logger        *slog.Logger
 	// Forget makes others forget a service that is deleted and of which, but

@@ -73,7 +73,7 @@ func startWith(tb testing.TB, dir string, w *inmem.World, sync bool, edit func(*
 	}
 	view := controller.NewView()
 	o := controller.Options{
-		Log: st, Configuration: w.Configuration(), Platform: w, Traffic: w, Images: w, Metrics: w, Tester: w, Gate: w, Blobs: w,
+		Log: st, Configuration: w.Configuration(), Platform: w, Traffic: w, Images: w, Metrics: w, Tester: w, Gate: w, Blobs: w, Evaluations: w.Evaluations(),
 		View: view, Logger: quiet, SnapshotEvery: 20 * time.Millisecond, MaxTests: 64,
 	}
 	edit(&o)
@@ -443,7 +443,7 @@ func TestASecondDeciderLosesItsShards(t *testing.T) {
 	defer s.stop()
 	s.onboard(t, "carts")
 	other := controller.New(controller.Options{
-		Log: s.log, Configuration: w.Configuration(), Platform: w, Traffic: w, Images: w, Metrics: w, Tester: w, Gate: w, Blobs: w,
+		Log: s.log, Configuration: w.Configuration(), Platform: w, Traffic: w, Images: w, Metrics: w, Tester: w, Gate: w, Blobs: w, Evaluations: w.Evaluations(),
 		View: controller.NewView(), Logger: slog.New(slog.DiscardHandler),
 	})
 	if err := other.Start(t.Context()); err != nil {

@@ -174,12 +174,8 @@ func (w work) evaluate(ctx context.Context) (sequence.Result, error) {
 	if err != nil {
 		return sequence.Result{}, fmt.Errorf("ask the gate: %w", err)
 	}
-	body, err := json.Marshal(ev)
-	if err != nil {
-		return sequence.Result{}, fmt.Errorf("encode the evaluation: %w", err)
-	}
 	w.c.Failpoint("blob.before-put")
-	if err := w.c.Blobs.Put(ctx, ev.ID, body); err != nil {
+	if err := w.c.Evaluations.Put(ctx, ev); err != nil {
 		return sequence.Result{}, err
 	}
 	w.c.Failpoint("evaluation.after")

@@ -2,6 +2,7 @@ package inmem
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -389,6 +390,19 @@ func (w *World) Judge(_ context.Context, r controller.GateRequest) (fairway.Eval
 		ID: fmt.Sprintf("%s.%s.%d", s.Delivery, s.Stage, s.Attempt), Subject: s, Window: r.Window,
 		Verdict: fairway.VerdictPass, TotalScore: 100, Reason: "the gate passed",
 	}, nil
+}
+
+// Evaluations implements [controller.Evaluations] by the blobs.
+func (w *World) Evaluations() controller.Evaluations { return evaluations{w} }
+
+type evaluations struct{ *World }
+
+func (e evaluations) Put(ctx context.Context, ev fairway.Evaluation) error {
+	body, err := json.Marshal(ev)
+	if err != nil {
+		return err
+	}
+	return e.World.Put(ctx, ev.ID, body)
 }
 
 // Put implements [controller.Blobs].

@@ -48,7 +48,7 @@ func BenchmarkDeliveriesWithGit(b *testing.B) {
 	w := inmem.NewWorld(nil)
 	view := controller.NewView()
 	c := controller.New(controller.Options{
-		Log: log, Configuration: keeper, Platform: w, Traffic: w, Images: w, Metrics: w, Tester: w, Gate: w, Blobs: w,
+		Log: log, Configuration: keeper, Platform: w, Traffic: w, Images: w, Metrics: w, Tester: w, Gate: w, Blobs: w, Evaluations: w.Evaluations(),
 		View: view, Logger: quiet, MaxTests: 64,
 	})
 	if err := c.Start(ctx); err != nil {

@@ -152,6 +152,14 @@ func (w *world) TestReport(_ context.Context, id string) (fairway.TestReport, er
 	}}, nil
 }
 
+func (w *world) Evaluations(context.Context, fairway.EvaluationFilter) (fairway.EvaluationPage, error) {
+	return fairway.EvaluationPage{}, nil
+}
+
+func (w *world) InvalidateEvaluation(ctx context.Context, r api.InvalidateEvaluation) (fairway.Evaluation, error) {
+	return w.Evaluation(ctx, r.Evaluation)
+}
+
 func (w *world) Evaluation(_ context.Context, id string) (fairway.Evaluation, error) {
 	if id != "evaluation-1" {
 		return fairway.Evaluation{}, fairway.Errorf(fairway.KindNotFound, "there is no evaluation %s", id)
