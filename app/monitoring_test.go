@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -49,7 +48,7 @@ func TestConnections(t *testing.T) {
 		t.Errorf("after that: %+v, %v", own, err)
 	}
 	events, err := c.Events(ctx, api.EventFilter{Type: fairway.TypeMonitoringChanged})
-	if err != nil || len(events) != 3 || strings.Contains(fmt.Sprintf("%s", events[1].Data), "s3cret") || !strings.Contains(events[1].Reason, "gates of project shop ask Prometheus at http://own.example.com") {
+	if err != nil || len(events) != 3 || strings.Contains(string(events[1].Data), "s3cret") || !strings.Contains(events[1].Reason, "gates of project shop ask Prometheus at http://own.example.com") {
 		t.Errorf("%d events: %+v, %v", len(events), events, err)
 	}
 }

@@ -73,9 +73,8 @@ func (c *cli) asked(e fairway.Evaluation) error {
 			answer, code = r.Error, ExitFailed
 		case len(r.Samples) == 0:
 			answer = "returns nothing: " + r.Query
-			code = max(code, ExitWarned)
-			if code == ExitFailed {
-				break
+			if code == ExitOK {
+				code = ExitWarned
 			}
 		}
 		t.add(r.ID, fmt.Sprint(len(r.Samples)), answer)

@@ -176,7 +176,7 @@ func (s *soak) deliver(ctx context.Context) error {
 // sample is one look at the process.
 type sample struct {
 	at                                       time.Duration
-	artifacts, ended                         int
+	artifacts                                int
 	disk, memory, goroutines, files, threads float64
 }
 
