@@ -15,6 +15,10 @@ var points = []string{
 	"platform.before-stop", "platform.stop", "platform.after-stop",
 }
 
+// elsewhere are points that a set of deliveries does not come by: nothing in it
+// is deleted, moved away, grows old, or has an upstream.
+var elsewhere = []string{"remove.before-forget", "expire.before-forget", "git.repository.before-move", "upstream.before-push"}
+
 // atRestore is reached when the platform does not know, at a start, of a
 // version that should run.
 const atRestore = "place.before-apply"
