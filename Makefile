@@ -30,6 +30,7 @@ bench:
 	go test -run xxx -bench . ./git
 	go test -run xxx -bench 'Start|Idle' ./app
 	go test -run xxx -bench Plan ./project
+	go test -run xxx -bench Judge ./quality
 	go test -run xxx -bench Burst -benchtime 1x -timeout 20m ./app
 
 # What 10 000 services and 100 000 ended deliveries cost; takes some minutes and

@@ -134,7 +134,7 @@ func (ind Indicator) measure() Measure {
 // kind internal: a measure without a result was handed over.
 func EvaluateCriteria(c Criteria, results map[string]SourceResult, o Options) (Judgement, error) {
 	j := Judgement{Objectives: c.Objectives, Notes: c.Notes}
-	b := c.Comparison.base(o)
+	b := c.base(o)
 	var scores []float64
 	most := 0.0
 	for _, m := range c.Measures {
@@ -196,7 +196,7 @@ func (m Measure) judge(r SourceResult, b base) (ir fairway.IndicatorResult, rela
 	for _, v := range r.Values {
 		var earlier *float64
 		if relative {
-			earlier = b.of(m, v.Key, len(r.Values) == 1)
+			earlier = b.of(m.ID, ir.Definition, v.Key, len(r.Values) == 1)
 		}
 		s := m.grade(v, earlier)
 		ir.Score = min(ir.Score, s.score)
@@ -213,11 +213,16 @@ func (m Measure) judge(r SourceResult, b base) (ir fairway.IndicatorResult, rela
 // compared lists what the series were compared with.
 func (m Measure) compared(all []series) []fairway.Compared {
 	var out []fairway.Compared
+	relative := m.relative()
+	if len(relative) == 0 {
+		return nil
+	}
+	out = make([]fairway.Compared, 0, len(relative)*len(all))
 	for _, s := range all {
 		if s.earlier == nil {
 			continue
 		}
-		for _, c := range m.relative() {
+		for _, c := range relative {
 			out = append(out, fairway.Compared{Key: s.value.Key, Limit: c.Name, Earlier: *s.earlier, Threshold: c.target(*s.earlier)})
 		}
 	}

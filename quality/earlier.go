@@ -56,9 +56,21 @@ func (c Comparison) Verdicts() []fairway.Verdict {
 // base are the earlier values to compare with.
 type base struct {
 	now       fairway.Subject
+	names     namer
 	ids       []string
 	aggregate string
 	values    map[string][]earlierSeries // by indicator
+}
+
+// wanted are the indicators that are about earlier values.
+func wanted(ms []Measure) map[string]bool {
+	out := map[string]bool{}
+	for _, m := range ms {
+		if m.Relative() {
+			out[m.ID] = true
+		}
+	}
+	return out
 }
 
 // earlierSeries is what one evaluation saw of an indicator.
@@ -69,24 +81,26 @@ type earlierSeries struct {
 
 // base picks from the earlier evaluations, which are of the same service and
 // stage, and the newest first. The one that is made is not among them.
-func (c Comparison) base(o Options) base {
-	b := base{now: o.Subject, aggregate: c.Aggregate, values: map[string][]earlierSeries{}}
+func (c Criteria) base(o Options) base {
+	b := base{now: o.Subject, names: namerOf(o.Subject), aggregate: c.Comparison.Aggregate, values: map[string][]earlierSeries{}}
+	indicators := wanted(c.Measures)
 	for _, e := range o.Earlier {
-		if len(b.ids) == c.Results {
+		if len(b.ids) == c.Comparison.Results {
 			break
 		}
-		if e.Invalidated != nil || !c.includes(e.Verdict) || o.Self != "" && e.ID == o.Self {
+		if e.Invalidated != nil || !c.Comparison.includes(e.Verdict) || o.Self != "" && e.ID == o.Self {
 			continue
 		}
 		b.ids = append(b.ids, e.ID)
+		names := namerOf(e.Subject)
 		for _, ir := range e.IndicatorResults {
-			if ir.Error != "" {
+			if ir.Error != "" || !indicators[ir.ID] {
 				continue
 			}
-			s := earlierSeries{ir.Definition, map[string]float64{}}
+			s := earlierSeries{ir.Definition, make(map[string]float64, len(ir.Samples))}
 			for _, sample := range ir.Samples {
 				if v := sample.Float(); v-v == 0 {
-					s.values[seriesKey(sample.Key, e.Subject)] = v
+					s.values[names.key(sample.Key)] = v
 				}
 			}
 			b.values[ir.ID] = append(b.values[ir.ID], s)
@@ -98,11 +112,11 @@ func (c Comparison) base(o Options) base {
 // of returns the earlier value for a series: of the one with the same key, or,
 // where there was and is only one, of that, for an entity's id belongs to a
 // colour.
-func (b base) of(m Measure, key string, only bool) *float64 {
-	key = seriesKey(key, b.now)
-	definition := m.Definition()
-	var vs []float64
-	for _, series := range b.values[m.ID] {
+func (b base) of(id, definition, key string, only bool) *float64 {
+	key = b.names.key(key)
+	var few [4]float64
+	vs := few[:0]
+	for _, series := range b.values[id] {
 		if series.definition != "" && series.definition != definition {
 			continue
 		}
@@ -126,27 +140,52 @@ func (b base) of(m Measure, key string, only bool) *float64 {
 // passing are labels whose values belong to one run.
 var passing = []string{"version", "fairway_run", "colour", "pod", "pod_name", "pod_template_hash", "container_id", "uid"}
 
-// seriesKey returns a series' name without what belongs to one run: labels
+// passes reports whether a key may have one of those labels. It saves reading
+// keys that have none.
+func passes(key string) bool {
+	for {
+		i := strings.Index(key, `":`)
+		if i < 0 {
+			return false
+		}
+		if slices.Contains(passing, key[strings.LastIndexByte(key[:i], '"')+1:i]) {
+			return true
+		}
+		key = key[i+2:]
+	}
+}
+
+// namer names the series of one version as those of any other.
+type namer struct{ coloured, bare string }
+
+func namerOf(s fairway.Subject) namer {
+	n := namer{bare: string(s.Place.Service)}
+	n.coloured = n.bare
+	if s.Place.Colour != "" {
+		n.coloured += "-" + string(s.Place.Colour)
+	}
+	return n
+}
+
+// key returns a series' name without what belongs to one run: labels
 // that name version, run or pod, and the colour in the other labels' values.
 // A colour's second series has the same name as the other colour's.
-func seriesKey(key string, s fairway.Subject) string {
-	bare := string(s.Place.Service)
-	coloured := bare
-	if s.Place.Colour != "" {
-		coloured += "-" + string(s.Place.Colour)
-	}
-	if bare == "" {
+func (n namer) key(key string) string {
+	if n.bare == "" {
 		return key
+	}
+	if !passes(key) {
+		return strings.ReplaceAll(key, n.coloured, n.bare)
 	}
 	var labels map[string]string
 	if json.Unmarshal([]byte(key), &labels) != nil {
-		return strings.ReplaceAll(key, coloured, bare)
+		return strings.ReplaceAll(key, n.coloured, n.bare)
 	}
 	for _, l := range passing {
 		delete(labels, l)
 	}
 	for l, v := range labels {
-		labels[l] = strings.ReplaceAll(v, coloured, bare)
+		labels[l] = strings.ReplaceAll(v, n.coloured, n.bare)
 	}
 	text, err := json.Marshal(labels)
 	if err != nil {
@@ -155,11 +194,16 @@ func seriesKey(key string, s fairway.Subject) string {
 	return string(text)
 }
 
+var percentiles = map[string]float64{AggregateP50: .5, AggregateP90: .9, AggregateP95: .95, AggregateP99: .99}
+
 // aggregate makes one value of several. A percentile stands at position
 // p·(n+1) of the sorted values, between two of them by linear interpolation,
 // as Keptn's lighthouse has it.
 func aggregate(how string, vs []float64) float64 {
-	p, ok := map[string]float64{AggregateP50: .5, AggregateP90: .9, AggregateP95: .95, AggregateP99: .99}[how]
+	if len(vs) == 1 {
+		return vs[0]
+	}
+	p, ok := percentiles[how]
 	if !ok {
 		total := 0.0
 		for _, v := range vs {

@@ -109,8 +109,13 @@ func worse(a, b series) int {
 		}
 		return 1
 	}
-	return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(len(b.broken), len(a.broken)), cmp.Compare(b.beyond(), a.beyond()),
-		cmp.Compare(a.value.Key, b.value.Key), cmp.Compare(a.text(), b.text()))
+	if n := cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(len(b.broken), len(a.broken))); n != 0 {
+		return n
+	}
+	if n := cmp.Or(cmp.Compare(b.beyond(), a.beyond()), cmp.Compare(a.value.Key, b.value.Key)); n != 0 {
+		return n
+	}
+	return cmp.Compare(a.text(), b.text())
 }
 
 // within describes series of which none missed its criteria.

@@ -2,6 +2,7 @@ package sequence
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/fairwaycd/fairway"
 )
@@ -22,7 +23,11 @@ func (d *decider) foreign(e fairway.Event) {
 	if n := len(d.s.Foreign) - keepForeign; n > 0 {
 		d.s.Foreign = slices.Delete(d.s.Foreign, 0, n)
 	}
-	d.say("", "an event of type %s from %s was stored; it starts nothing", e.Type, e.Source)
+	about := fairway.DeliveryID("")
+	if strings.HasPrefix(e.Type, "dev.fairway.") { // nobody else sends those: it is a fact of the delivery
+		about = e.Context
+	}
+	d.say(about, "an event of type %s from %s was stored; it starts nothing", e.Type, e.Source)
 	if e.Time.IsZero() {
 		e.Time = d.now
 	}
