@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/controller"
 	"github.com/fairwaycd/fairway/git"
 	"github.com/fairwaycd/fairway/sequence"
 )
@@ -38,6 +40,9 @@ func (a *App) storePushed(ctx context.Context, p fairway.ProjectName, s fairway.
 	ctx, cancel := context.WithTimeout(ctx, routeWait)
 	defer cancel()
 	_, err := a.control.Submit(ctx, p, s, id, sequence.Input{Pushed: &in})
+	if errors.Is(err, controller.ErrStored) {
+		return nil // which is what the client has to wait for
+	}
 	return err
 }
 

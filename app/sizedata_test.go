@@ -107,7 +107,7 @@ func deliverReally(tb testing.TB, log fairway.Log, repos string, deliveries int)
 	view := controller.NewView()
 	c := controller.New(controller.Options{
 		Log: log, Configuration: project.New(project.Options{Git: store, Domain: "localhost", Logger: quiet}),
-		Platform: w, Traffic: w, Images: w, Metrics: w, Tester: w, Gate: w, Blobs: w, View: view, Logger: quiet,
+		Platform: w, Traffic: w, Images: w, Metrics: w, Tester: w, Gate: w, Blobs: w, Evaluations: w.Evaluations(), View: view, Logger: quiet,
 	})
 	if err := c.Start(tb.Context()); err != nil {
 		tb.Fatal(err)

@@ -4,11 +4,16 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/sequence"
 )
+
+// ErrStored says that an input is stored and will be decided, though not while
+// somebody waited for it.
+var ErrStored = errors.New("the request is stored")
 
 // Submit stores an input and waits for its decision. When ctx ends first, the
 // input is stored all the same and will be decided. The queue must not
@@ -25,9 +30,9 @@ func (c *Controller) Submit(ctx context.Context, p fairway.ProjectName, s fairwa
 	case d := <-ch:
 		return d, nil
 	case <-ctx.Done():
-		return sequence.Decision{}, fairway.Errorf(fairway.KindUnavailable, "the request is stored but not decided yet: %w", context.Cause(ctx))
+		return sequence.Decision{}, fairway.Errorf(fairway.KindUnavailable, "%w but not decided yet: %w", ErrStored, context.Cause(ctx))
 	case <-c.ctx.Done():
-		return sequence.Decision{}, fairway.Errorf(fairway.KindUnavailable, "Fairway is stopping; the request is stored and will be decided at the next start")
+		return sequence.Decision{}, fairway.Errorf(fairway.KindUnavailable, "Fairway is stopping; %w and will be decided at the next start", ErrStored)
 	}
 }
 
