@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -28,7 +30,10 @@ type ServerOptions struct {
 // Server is a NATS server with JetStream inside this process. It listens on
 // no port.
 type Server struct {
-	srv *server.Server
+	o ServerOptions
+
+	mu  sync.Mutex
+	srv *server.Server // replaced by Restart
 }
 
 // StartServer starts the server and waits until JetStream is ready.
@@ -36,6 +41,14 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	if o.MaxStore == 0 {
 		o.MaxStore = 10 << 30
 	}
+	srv, err := startServer(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{o: o, srv: srv}, nil
+}
+
+func startServer(ctx context.Context, o ServerOptions) (*server.Server, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the event store: %w", err)
 	}
@@ -65,18 +78,53 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 		srv.Shutdown()
 		return nil, fairway.Errorf(fairway.KindUnavailable, "the event store in %s could not be opened; see the log for the reason", o.Dir)
 	}
-	return &Server{srv: srv}, nil
+	return srv, nil
 }
 
-// Connect returns a connection inside the process.
+// Connect returns a connection inside the process. It outlives a
+// [Server.Restart].
 func (s *Server) Connect() (*natsgo.Conn, error) {
-	return natsgo.Connect("", natsgo.InProcessServer(s.srv), natsgo.Name("fairway"), natsgo.MaxReconnects(-1), natsgo.ReconnectWait(50*time.Millisecond))
+	return natsgo.Connect("", natsgo.InProcessServer(s), natsgo.Name("fairway"), natsgo.MaxReconnects(-1), natsgo.ReconnectWait(50*time.Millisecond))
+}
+
+// InProcessConn connects to the server as it is now; the client calls it.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.now().InProcessConn() }
+
+func (s *Server) now() *server.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.srv
+}
+
+// Health returns why something cannot be stored. A stream whose write has
+// failed once, as on a full disk, takes nothing more and does not even answer
+// until [Server.Restart].
+func (s *Server) Health() error {
+	if h := s.now().Healthz(nil); h.Status != "ok" {
+		return fairway.Errorf(fairway.KindUnavailable, "the event store has switched itself off: %s", h.Error)
+	}
+	return nil
+}
+
+// Restart ends the server and starts it again over the same files. Clients
+// connect anew by themselves. When it fails, it can be called again.
+func (s *Server) Restart(ctx context.Context) error {
+	s.Stop()
+	srv, err := startServer(ctx, s.o)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.srv = srv
+	return nil
 }
 
 // Stop ends the server and waits for its files to be closed.
 func (s *Server) Stop() {
-	s.srv.Shutdown()
-	s.srv.WaitForShutdown()
+	srv := s.now()
+	srv.Shutdown()
+	srv.WaitForShutdown()
 }
 
 // logBridge hands the server's log on. Its notices are details to us, and what

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -38,6 +39,10 @@ type Store struct {
 	state jetstream.KeyValue
 	view  jetstream.KeyValue
 	seen  jetstream.KeyValue
+
+	mu         sync.Mutex
+	connected  context.Context // ends when the connection breaks; then there is another
+	disconnect context.CancelFunc
 }
 
 // OpenStore makes or opens the streams. It owns nc afterwards.
@@ -53,6 +58,8 @@ func OpenStore(ctx context.Context, nc *natsgo.Conn, o StoreOptions) (*Store, er
 		return nil, fmt.Errorf("open the event store: %w", err)
 	}
 	s := &Store{nc: nc, js: js}
+	s.connected, s.disconnect = context.WithCancel(context.WithoutCancel(ctx))
+	nc.SetDisconnectErrHandler(func(*natsgo.Conn, error) { s.disconnected(context.WithoutCancel(ctx)) })
 	if err := s.makeStreams(ctx, o); err != nil {
 		return nil, err
 	}
@@ -106,6 +113,21 @@ func shardOf(p fairway.ProjectName, s fairway.ServiceName) int {
 	return int(h.Sum32() % shards)
 }
 
+// disconnected ends what reads the queue: what the broken connection had been
+// handed is handed out again only to a new reader.
+func (s *Store) disconnected(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.disconnect()
+	s.connected, s.disconnect = context.WithCancel(ctx)
+}
+
+func (s *Store) connection() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.connected
+}
+
 // Close closes the connection.
 func (s *Store) Close() { s.nc.Close() }
 
@@ -148,6 +170,7 @@ func (s *Store) Publish(ctx context.Context, p fairway.ProjectName, sv fairway.S
 // comes again after a restart.
 func (s *Store) Inputs(ctx context.Context, shard int, f func(fairway.QueuedInput)) error {
 	name := fmt.Sprintf("shard-%02d", shard)
+	connected := s.connection()
 	// A consumer that survived a crash holds what it had handed out until the
 	// ack wait is over. The stream itself knows what is undecided, so a new
 	// consumer begins with all of it at once.
@@ -165,15 +188,20 @@ func (s *Store) Inputs(ctx context.Context, shard int, f func(fairway.QueuedInpu
 	if err != nil {
 		return classify("read the queue of the shard", err)
 	}
-	stop := context.AfterFunc(ctx, it.Stop)
-	defer stop()
+	defer context.AfterFunc(ctx, it.Stop)()
+	defer context.AfterFunc(connected, it.Stop)()
 	defer it.Stop()
 	for {
 		msg, err := it.Next()
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, jetstream.ErrMsgIteratorClosed) {
-				return ctx.Err()
-			}
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case connected.Err() != nil:
+			return fairway.Retryable(fairway.Errorf(fairway.KindUnavailable, "read the queue of the shard: the event store was closed"))
+		case errors.Is(err, jetstream.ErrMsgIteratorClosed):
+			return nil
+		default:
 			return classify("read the queue of the shard", err)
 		}
 		in, err := inputOf(msg)
