@@ -129,6 +129,9 @@ type Options struct {
 	// Failpoint is called at every durable write and effect, by name; a fault
 	// harness kills the process there.
 	Failpoint func(name string)
+	// Hold reports that steps cannot do their work now, as on a full disk: their
+	// time stands still meanwhile. Default never.
+	Hold func() bool
 	// Drain is how long requests under way may go on when their version is
 	// stopped; default 30 s.
 	Drain time.Duration
@@ -166,6 +169,9 @@ func (o *Options) defaults() {
 	}
 	if o.Forget == nil {
 		o.Forget = func(context.Context, Gone) error { return nil }
+	}
+	if o.Hold == nil {
+		o.Hold = func() bool { return false }
 	}
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}

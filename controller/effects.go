@@ -41,7 +41,7 @@ type effort struct {
 	done   chan struct{} // closed when it has returned
 	cause  error         // why it is not done yet
 	queued time.Time     // since when it waits for a slot; zero when it does not
-	waited time.Duration // how long it has waited for its slot
+	waited time.Duration // how long it has waited for its slot, or for room on the disk
 }
 
 var errNoLongerPending = errors.New("the delivery has moved on")
@@ -87,6 +87,21 @@ func (f *effects) due(k service, l sequence.Deadline, now time.Time) time.Time {
 		return soon
 	}
 	return at
+}
+
+// credit gives the steps of a shard that are under way the time back in which
+// nothing could be stored.
+func (f *effects) credit(shard int, d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k, efforts := range f.running {
+		if f.c.Log.Shard(k.project, k.name) != shard {
+			continue
+		}
+		for _, w := range efforts {
+			w.waited += d
+		}
+	}
 }
 
 func (f *effects) wait() { f.wg.Wait() }
@@ -196,7 +211,7 @@ func (f *effects) slot(ctx context.Context, w *effort) (release func(), ok bool)
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		w.queued, w.waited = time.Time{}, f.c.Now().Sub(w.queued)
+		w.queued, w.waited = time.Time{}, w.waited+f.c.Now().Sub(w.queued)
 	}()
 	select {
 	case slots <- struct{}{}:

@@ -205,10 +205,12 @@ func (s *shard) decide(k service, in sequence.Input, token string) bool {
 	}
 	ended := s.note(old, d)
 	seq, err := s.append(k, d, ended)
-	if errors.Is(err, fairway.ErrTooLarge) {
+	switch {
+	case errors.Is(err, errMoved): // what the record says of its own sequence is wrong now
+		return s.decide(k, in, token)
+	case errors.Is(err, fairway.ErrTooLarge):
 		return s.tooLarge(k, in, token, err)
-	}
-	if err != nil {
+	case err != nil:
 		return false
 	}
 	s.states[k] = &snapshot{Seq: seq, State: d.State}
@@ -253,15 +255,16 @@ func (s *shard) logDecision(k service, d sequence.Decision) {
 }
 
 // append stores the decision, however long that takes: nothing else of the
-// shard can be decided before. The error is [fairway.ErrTooLarge], or says
-// that nothing is decided here any more.
+// shard can be decided before, and no step loses time by it. The error is
+// [fairway.ErrTooLarge], [errMoved], or says that nothing is decided here any
+// more.
 func (s *shard) append(k service, d sequence.Decision, ended []Row) (uint64, error) {
 	s.number++
 	rec := Record{Epoch: s.epoch, Number: s.number, Reason: d.Reason, Events: d.Events, Ended: ended, State: d.State}
 	e := fairway.LogEntry{Project: k.project, Service: k.name, Delivery: d.Delivery, Body: rec.encode()}
 	trouble := fmt.Sprintf("log of shard %d", s.n)
 	wait := 50 * time.Millisecond
-	for {
+	for began, tries := s.c.Now(), 0; ; tries++ {
 		s.c.Failpoint("record.before-append")
 		seq, err := s.c.Log.Append(s.c.ctx, s.n, e, s.last)
 		if err == nil {
@@ -273,8 +276,13 @@ func (s *shard) append(k service, d sequence.Decision, ended []Row) (uint64, err
 		switch {
 		case err == nil:
 			s.last = seq
-			s.c.View.setTrouble(trouble, nil)
+			if tries > 0 {
+				s.c.View.setTrouble(trouble, nil)
+				s.c.effects.credit(s.n, s.c.Now().Sub(began))
+			}
 			return seq, nil
+		case errors.Is(err, errMoved):
+			return 0, err
 		case s.c.ctx.Err() != nil:
 			return 0, s.c.ctx.Err()
 		case errors.Is(err, fairway.ErrTooLarge):
@@ -292,13 +300,19 @@ func (s *shard) append(k service, d sequence.Decision, ended []Row) (uint64, err
 	}
 }
 
+// errMoved says that the log's last sequence has grown without an entry: a
+// write that the disk had no room for, and that nobody was told of.
+var errMoved = errors.New("the log has skipped a sequence")
+
 var errLost = errors.New("another process writes to the log; this one stops deciding there")
 
 // foundOwn looks for the record at the log's tail: an append whose answer was
 // lost has succeeded. Only a record of another owner means that the shard is
 // lost ([errLost]); any other error may go away.
 func (s *shard) foundOwn(rec Record) (seq uint64, err error) {
+	empty := true
 	err = s.c.Log.Replay(s.c.ctx, s.n, s.last+1, func(e fairway.LogEntry) error {
+		empty = false
 		r, err := decodeRecord(e)
 		switch {
 		case err != nil:
@@ -313,10 +327,18 @@ func (s *shard) foundOwn(rec Record) (seq uint64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the log's tail: %w", err)
 	}
-	if seq == 0 {
-		return 0, fmt.Errorf("%w, and its tail does not say why", fairway.ErrFenced)
+	if seq != 0 {
+		return seq, nil
 	}
-	return seq, nil
+	last, err := s.c.Log.Last(s.c.ctx, s.n)
+	if err != nil {
+		return 0, fmt.Errorf("read the log's tail: %w", err)
+	}
+	if empty && last > s.last {
+		s.last = last
+		return 0, errMoved
+	}
+	return 0, fmt.Errorf("%w, and its tail does not say why", fairway.ErrFenced)
 }
 
 // tooLarge settles an input whose decision can never be stored. What came of
@@ -384,6 +406,10 @@ func (s *shard) fireDeadlines() {
 			continue
 		}
 		next := now.Add(fireAgain)
+		if s.c.Hold() {
+			// Nothing can be done now, so that no step is to fail for want of time.
+			s.c.effects.credit(s.n, fireAgain)
+		}
 		for _, l := range s.states[k].State.Deadlines {
 			if at := s.c.effects.due(k, l, now); at.After(now) {
 				next = earlier(next, at)
