@@ -46,6 +46,9 @@ type StoreOptions struct {
 	GOOS     string // default: this machine's
 	GOARCH   string // default: this machine's
 	Limits   Limits
+	// Room, when set, refuses an image that is about to be unpacked into n
+	// bytes or more.
+	Room func(n int64) error
 }
 
 func (o *StoreOptions) setDefaults() {
@@ -60,6 +63,9 @@ func (o *StoreOptions) setDefaults() {
 	}
 	if o.GOARCH == "" {
 		o.GOARCH = runtime.GOARCH
+	}
+	if o.Room == nil {
+		o.Room = func(int64) error { return nil }
 	}
 	if o.Limits.Size <= 0 {
 		o.Limits.Size = 4 << 30
@@ -217,6 +223,9 @@ func (s *Store) fetch(ctx context.Context, a fairway.Artifact) (u fairway.Unpack
 	if err != nil {
 		return u, src.explain(err)
 	}
+	if err := s.roomFor(img); err != nil {
+		return u, src.explain(fmt.Errorf("unpack %s: %w", a.Ref(), err))
+	}
 	tmp, err := os.MkdirTemp(s.o.Dir, temporary)
 	if err != nil {
 		return u, diskError(fmt.Errorf("unpack %s: %w", a.Ref(), err))
@@ -234,6 +243,19 @@ func (s *Store) fetch(ctx context.Context, a fairway.Artifact) (u fairway.Unpack
 	u.Root = filepath.Join(s.dir(a.Digest), "root")
 	s.log.Info("image unpacked", "image", a.String(), "digest", a.Digest, "took", time.Since(start).Round(time.Millisecond))
 	return u, nil
+}
+
+// roomFor asks for at least the room that the image's layers take packed.
+func (s *Store) roomFor(img v1.Image) error {
+	m, err := img.Manifest()
+	if err != nil {
+		return err
+	}
+	var n int64
+	for _, l := range m.Layers {
+		n += l.Size
+	}
+	return s.o.Room(n)
 }
 
 // settle writes the metadata, makes everything durable, and renames tmp.

@@ -69,6 +69,10 @@ func (r *Registry) enter(ctx context.Context) (leave func(), err error) {
 // lets go of the answer.
 func (r *Registry) putManifest(w http.ResponseWriter, req *http.Request, name, reference string) {
 	ctx := req.Context()
+	if err := r.o.Room(max(req.ContentLength, 0)); err != nil {
+		refuseFull(w, err)
+		return
+	}
 	// Read first: a slow client must not hold the locks.
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, r.o.MaxManifest))
 	var tooLarge *http.MaxBytesError
@@ -200,8 +204,12 @@ func (r *Registry) upload(w http.ResponseWriter, req *http.Request, name, id str
 		}
 		defer leave()
 	}
+	if err := r.o.Room(max(req.ContentLength, 0)); err != nil {
+		refuseFull(w, err)
+		return
+	}
 	left := r.o.MaxBlob - r.disk.uploaded(name, id)
-	body := &limited{body: req.Body, left: left}
+	body := &limited{body: req.Body, left: left, room: r.o.Room, until: left + 1}
 	if req.ContentLength > left {
 		body.over = true
 	}
@@ -210,6 +218,11 @@ func (r *Registry) upload(w http.ResponseWriter, req *http.Request, name, id str
 		req = req.Clone(req.Context())
 		req.Body = body
 		a = r.ask(req)
+	}
+	if body.full != nil {
+		r.dropUpload(name, id)
+		refuseFull(w, body.full)
+		return
 	}
 	if body.over {
 		r.dropUpload(name, id)
@@ -251,13 +264,26 @@ type limited struct {
 	body io.ReadCloser
 	left int64
 	over bool
+
+	room  func(n int64) error
+	until int64 // of left: then room is asked again
+	full  error // what it answered
 }
+
+// askEvery is after how many bytes of a layer room is asked for more.
+const askEvery = 1 << 20
 
 var errTooLarge = errors.New("the layer is too large")
 
 func (l *limited) Read(p []byte) (int, error) {
 	if int64(len(p)) > l.left+1 {
 		p = p[:l.left+1]
+	}
+	if l.left < l.until {
+		if l.full = l.room(askEvery); l.full != nil {
+			return 0, l.full
+		}
+		l.until = l.left - askEvery
 	}
 	n, err := l.body.Read(p)
 	if int64(n) > l.left {
@@ -313,6 +339,14 @@ func (a *answer) release(w http.ResponseWriter) {
 	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body.Bytes()) // a client that is gone is no error of ours
+}
+
+// refuseFull refuses what there is no room for. The rest of the body is not
+// worth reading.
+func refuseFull(w http.ResponseWriter, err error) {
+	w.Header().Set("Retry-After", "5")
+	w.Header().Set("Connection", "close")
+	writeError(w, http.StatusInsufficientStorage, "UNAVAILABLE", err.Error())
 }
 
 // writeError answers in the form that registry clients print.

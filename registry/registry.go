@@ -67,6 +67,9 @@ type Options struct {
 	// Grace is how long Collect leaves alone what was pushed or asked for by
 	// a client that may be about to push, by default one hour.
 	Grace time.Duration
+	// Room, when set, refuses a push that is about to write n more bytes; it is
+	// asked before each part and after each MiB of it.
+	Room func(n int64) error
 }
 
 const (
@@ -87,6 +90,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}
+	}
+	if o.Room == nil {
+		o.Room = func(int64) error { return nil }
 	}
 	if o.MaxManifest <= 0 || o.MaxManifest > defaultMaxManifest {
 		o.MaxManifest = defaultMaxManifest
