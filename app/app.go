@@ -42,6 +42,7 @@ type App struct {
 	o       Options
 	started time.Time
 	dir     *datadir.Dir
+	space   *datadir.Space
 	guard   *access.Guard
 	events  *nats.Server
 	log     *nats.Store
@@ -73,6 +74,7 @@ type App struct {
 
 	catching        atomic.Bool           // what was missed is being caught up with
 	missed          atomic.Pointer[error] // why not all that was missed before the start is done
+	broken          atomic.Pointer[error] // why the event store takes nothing
 	storing         atomic.Bool           // events can be stored: from the start of the controller until the API has ended
 	streams         context.Context       // of answers without an end
 	endStreams      context.CancelFunc
@@ -124,6 +126,9 @@ func (a *App) openData(ctx context.Context) (err error) {
 		return err
 	}
 	a.later(func(context.Context) error { return a.dir.Close() })
+	if a.space, err = a.dir.OpenSpace(a.o.Logger.With("component", "disk")); err != nil {
+		return err
+	}
 	if a.guard, err = access.Open(a.dir.Path()); err != nil {
 		return err
 	}
@@ -184,7 +189,7 @@ func (a *App) openGit(context.Context) (err error) {
 
 func (a *App) openRegistry(context.Context) (err error) {
 	a.reg, err = registry.New(registry.Options{
-		Dir: a.dir.Path("registry"), Logger: a.o.Logger.With("component", "registry"), OnPush: a.pushed, Admit: a.admit, Failpoint: a.o.Failpoint, Grace: a.o.Retention.Pushed,
+		Dir: a.dir.Path("registry"), Logger: a.o.Logger.With("component", "registry"), OnPush: a.pushed, Admit: a.admit, Failpoint: a.o.Failpoint, Grace: a.o.Retention.Pushed, Room: a.space.Room,
 	})
 	if err != nil {
 		return err
@@ -196,7 +201,7 @@ func (a *App) openRegistry(context.Context) (err error) {
 	a.images, err = image.NewStore(image.StoreOptions{
 		Dir:    a.dir.Path("images"),
 		Local:  image.LocalRegistry{Host: a.Address(), Former: former, Token: a.guard.Token},
-		Logger: a.o.Logger.With("component", "image"),
+		Logger: a.o.Logger.With("component", "image"), Room: a.space.Room,
 	})
 	return err
 }
@@ -238,7 +243,7 @@ func (a *App) openControl(context.Context) error {
 	a.control = controller.New(a.o.Outside.in(controller.Options{
 		Log: a.log, Configuration: a.keeper, Platform: a.run, Traffic: a.gateway, Images: a.images, Metrics: a.metrics,
 		Tester: tester{runner}, Gate: judgeWith{judge, a.keeper, a.history, a.connectedTo, a.o.NoGate}, Blobs: a.blobs, Evaluations: a.history, View: a.view,
-		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain, Forget: a.forget,
+		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain, Forget: a.forget, Hold: a.held,
 	}))
 	return nil
 }
@@ -322,6 +327,7 @@ func (a *App) serveAPI(ctx context.Context) {
 	}
 	access.Harden(a.server)
 	a.bg.Go(func() { a.git.Maintain(ctx) })
+	a.bg.Go(func() { a.tendDisk(ctx) })
 	a.bg.Go(func() {
 		if err := a.server.Serve(a.listen); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			a.fail(fmt.Errorf("the API stopped: %w", err))

@@ -26,7 +26,7 @@ func (b *backend) taking() error {
 	if !b.ready.Load() {
 		return fairway.Errorf(fairway.KindUnavailable, "Fairway is starting or stopping; try again in a moment")
 	}
-	return nil
+	return b.full()
 }
 
 // reading reports why nothing can be told now: before the stored states are

@@ -17,6 +17,9 @@ func (a *App) checkPush(ctx context.Context, p git.Push) error {
 	if !a.storing.Load() {
 		return fairway.Errorf(fairway.KindUnavailable, "Fairway is starting or stopping; push again in a moment")
 	}
+	if err := a.full(); err != nil {
+		return err
+	}
 	return a.keeper.CheckPush(ctx, p)
 }
 

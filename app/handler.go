@@ -28,7 +28,7 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/api/v1/", calls)
 	mux.Handle("GET /api/v1/watch", a.untilStop(calls))
 	mux.Handle("GET /api/v1/deliveries/{id}/logs", a.untilStop(calls))
-	mux.Handle("/git/", withGitActor(http.StripPrefix("/git", a.git.Handler())))
+	mux.Handle("/git/", a.room(withGitActor(http.StripPrefix("/git", a.git.Handler()))))
 	mux.Handle("/v2/", a.reg.Handler())
 	mux.Handle("/prometheus/", http.StripPrefix("/prometheus", a.metrics.Handler()))
 	mux.Handle("GET /metrics", a.ownMetrics())
@@ -49,6 +49,12 @@ func withGitActor(h http.Handler) http.Handler {
 func (a *App) readyz(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	trouble := a.view.Trouble()
+	if err := a.space.Short(); err != nil {
+		trouble["disk"] = err
+	}
+	if err := a.broken.Load(); err != nil && *err != nil {
+		trouble["event store"] = *err
+	}
 	if !a.ready.Load() || len(trouble) > 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		fmt.Fprintln(w, "not ready")

@@ -21,6 +21,9 @@ func (a *App) pushed(ctx context.Context, p registry.Push) error {
 	if !a.storing.Load() {
 		return fairway.Errorf(fairway.KindUnavailable, "Fairway is starting; push again in a moment")
 	}
+	if err := a.full(); err != nil {
+		return err
+	}
 	art := a.pushedArtifact(p)
 	name, service, ok, err := a.keeper.Owner(ctx, p.Repository, p.Tag)
 	if err != nil {
