@@ -51,4 +51,3 @@ func Fill(t testing.TB, dir string) (free func()) {
 		os.Remove(f.Name())
 	}
 }
-
