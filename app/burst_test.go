@@ -230,7 +230,7 @@ func TestMadeDataIsTaken(t *testing.T) {
 			if p == 0 && s == 0 {
 				real = have
 			} else if fmt.Sprint(have) != fmt.Sprint(real) {
-				t.Errorf("%s has %v, the real one %v", sizeService(p, s), have, real)
+				t.Errorf("%s has %v, the real one %v; it ended with: %s", sizeService(p, s), have, real, d.Reason)
 			}
 		}
 	}
