@@ -96,7 +96,8 @@ func (s *shard) run() {
 			s.fireDeadlines()
 		case <-s.lanes.timer.C:
 			s.tryLanes()
-		case ask := <-s.saves:
+		case ask := <-s.saves: // once a second
+			s.followClock()
 			ask <- s.changes()
 		}
 	}

@@ -2,13 +2,17 @@ package metrics
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sort"
 	"strconv"
 	"time"
 
 	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/internal/durable"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/discovery/targetgroup"
 	"github.com/prometheus/prometheus/scrape"
@@ -244,7 +248,7 @@ func (s *Server) scraped(by *scrape.Target, at time.Time, ok bool) {
 //
 // An unknown place is an error of [fairway.KindNotFound]. When ctx ends first,
 // the error is of [fairway.KindUnavailable], says what the last scrape
-// answered and wraps ctx's error.
+// answered and wraps ctx's error. What is counted survives a power cut.
 func (s *Server) Settle(ctx context.Context, p fairway.Place, after time.Time) (time.Time, error) {
 	s.mu.Lock()
 	place := s.targets[p.String()]
@@ -273,7 +277,25 @@ func (s *Server) Settle(ctx context.Context, p fairway.Place, after time.Time) (
 			settled = at
 		}
 	}
-	return settled, nil
+	return settled, s.sync()
+}
+
+// sync puts the samples so far on the disk. The database does so itself only
+// now and then, and the gate of a test that has ended must find them after a
+// power cut: the test is not run again.
+func (s *Server) sync() error {
+	for _, log := range []string{"wal", "wbl"} {
+		dir := filepath.Join(s.opts.Dir, log)
+		segments, err := filepath.Glob(filepath.Join(dir, "[0-9]*[0-9]"))
+		// One may just have been begun.
+		for _, file := range segments[max(0, len(segments)-2):] {
+			err = errors.Join(err, durable.Sync(file), durable.Sync(dir))
+		}
+		if err != nil {
+			return fmt.Errorf("put the test's samples on the disk: %w", err)
+		}
+	}
+	return nil
 }
 
 // await returns what check returns once it says so. check is called with s.mu

@@ -2,10 +2,12 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -52,6 +54,9 @@ func startServer(ctx context.Context, o ServerOptions) (*server.Server, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the event store: %w", err)
 	}
+	if err := dropConsumers(o.Dir); err != nil {
+		return nil, err
+	}
 	opts := &server.Options{
 		ServerName: "fairway", DontListen: true, NoSigs: true, NoSystemAccount: true,
 		JetStream: true, StoreDir: o.Dir, SyncAlways: o.Sync, SyncInterval: time.Second,
@@ -79,6 +84,21 @@ func startServer(ctx context.Context, o ServerOptions) (*server.Server, error) {
 		return nil, fairway.Errorf(fairway.KindUnavailable, "the event store in %s could not be opened; see the log for the reason", o.Dir)
 	}
 	return srv, nil
+}
+
+// dropConsumers takes away how far the queue had been read, before the server
+// looks at it: it writes that file in place, and one that a power cut has torn
+// would keep it from reading the queue for ever. The stream itself knows what
+// is undecided; see [Store.Inputs], which begins anew anyway.
+func dropConsumers(dir string) error {
+	queues, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "IN", "obs"))
+	for _, q := range queues {
+		err = errors.Join(err, os.RemoveAll(q))
+	}
+	if err != nil {
+		return fmt.Errorf("begin the queue anew: %w", err)
+	}
+	return nil
 }
 
 // Connect returns a connection inside the process. It outlives a

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -170,5 +172,56 @@ func TestReadingLeavesNoConsumersBehind(t *testing.T) {
 	}
 	if n := st.CachedInfo().State.Consumers; n != 0 {
 		t.Errorf("%d consumers are left", n)
+	}
+}
+
+// How far the queue was read is written in place; torn, it must not keep the
+// next start from reading what nobody has decided.
+func TestATornConsumerDoesNotStopTheQueue(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	srv, s := openTest(t, dir)
+	shard := shardOf("shop", "cart")
+	one := func(s *Store, ack bool) (body string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		err := s.Inputs(ctx, shard, func(in fairway.QueuedInput) {
+			if body == "" {
+				body = string(in.Body)
+			}
+			if ack && body == "decided" {
+				if err := in.Ack(); err != nil {
+					t.Error(err)
+				}
+			}
+			cancel()
+		})
+		if err != nil && ctx.Err() == nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	for _, body := range []string{"decided", "undecided"} {
+		if _, err := s.Publish(t.Context(), "shop", "cart", body, []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one(s, true)
+	s.Close()
+	srv.Stop()
+	states, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", "IN", "obs", "*", "o.dat"))
+	if err != nil || len(states) == 0 {
+		t.Fatal("no state of a consumer is stored", err)
+	}
+	for _, file := range states {
+		if err := os.WriteFile(file, []byte("\x16\x02torn"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	srv, s = openTest(t, dir)
+	defer srv.Stop()
+	defer s.Close()
+	if got := one(s, false); got != "undecided" {
+		t.Errorf("the queue gives %q", got)
 	}
 }
