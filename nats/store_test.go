@@ -189,7 +189,7 @@ func TestATornConsumerDoesNotStopTheQueue(t *testing.T) {
 			if body == "" {
 				body = string(in.Body)
 			}
-			if ack && body == "decided" {
+			if ack && string(in.Body) == "decided" {
 				if err := in.Ack(); err != nil {
 					t.Error(err)
 				}

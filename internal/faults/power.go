@@ -172,5 +172,5 @@ func (h *harness) losesEvents(ctx context.Context, d *disk, home string) (lost b
 		return true, nil // so much is lost that it does not start
 	}
 	_, f, err := s.collect(ctx)
-	return len(s.check(f)) > 0, err
+	return err != nil || len(s.check(f)) > 0, nil // an error tells of a loss, too: of git, of projects
 }
