@@ -19,5 +19,6 @@ var faults = []fault{
 	{"clock set by ± 1 h", false, movedClock},
 	{"process stopped and continued", false, frozen},
 	{"second process on the directory", false, secondProcess},
+	{"full disk", true, inProcess("app", "TestAFullDiskHealsByItself")},
 	{"append whose answer is lost", true, inProcess("controller", "TestAnAppendWhoseAnswerIsLostCountsOnce")},
 }
