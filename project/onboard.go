@@ -184,7 +184,7 @@ func (k *Keeper) AddResources(ctx context.Context, actor string, p fairway.Proje
 	if len(files) == 0 {
 		return nil, nil, fairway.Invalid("files", "", "are none", "name a file or directory below perfspec, tests or jmeter")
 	}
-	if err := checkTests(files); err != nil {
+	if err := checkAdded(files); err != nil {
 		return nil, nil, err
 	}
 	info, err := k.Project(ctx, p)
@@ -243,6 +243,15 @@ func checkResources(files map[string][]byte) error {
 		problems = append(problems, ps...)
 	}
 	return fairway.InvalidAll(problems)
+}
+
+// checkAdded parses files that may be a part of what a service has: a perfspec
+// says all by itself, and the halves of an SLO are read once they are together.
+func checkAdded(files map[string][]byte) error {
+	if _, alone := files[quality.PerfspecFile]; !alone {
+		return checkTests(files)
+	}
+	return checkResources(files)
 }
 
 // checkTests parses the test files among files.
