@@ -14,17 +14,15 @@ import (
 	"github.com/fairwaycd/fairway/api"
 )
 
-// begins waits for the beginning of a step; it reports false when done comes
-// first.
-func (s *set) begins(step fairway.Step, done <-chan struct{}) bool {
+// begins waits for the beginning of a step; it reports false when ctx ends or
+// done comes first.
+func (s *set) begins(ctx context.Context, step fairway.Step, done <-chan struct{}) bool {
 	begun := make(chan struct{}, 1)
 	s.witness.listen(func(e api.StoredEvent) {
-		for _, b := range begunBy(e) {
-			if b == step {
-				select {
-				case begun <- struct{}{}:
-				default:
-				}
+		if begunBy(e) == step {
+			select {
+			case begun <- struct{}{}:
+			default:
 			}
 		}
 	})
@@ -32,6 +30,8 @@ func (s *set) begins(step fairway.Step, done <-chan struct{}) bool {
 	select {
 	case <-begun:
 		return true
+	case <-ctx.Done():
+		return false
 	case <-done:
 		return false
 	}
@@ -47,7 +47,7 @@ func frozen(ctx context.Context, h *harness, r *row) error {
 	r.note("for %s each", length)
 	_, err := h.trial(ctx, r, func(ctx context.Context, s *set, done <-chan struct{}) error {
 		for _, step := range at {
-			if !s.begins(step, done) {
+			if !s.begins(ctx, step, done) {
 				return fmt.Errorf("no %s began", step)
 			}
 			if err := s.freeze(ctx, length); err != nil {
@@ -83,7 +83,7 @@ func secondProcess(ctx context.Context, h *harness, r *row) error {
 	}
 	_, err := h.trial(ctx, r, func(ctx context.Context, s *set, done <-chan struct{}) error {
 		for range want {
-			if !s.begins(fairway.StepDeploy, done) {
+			if !s.begins(ctx, fairway.StepDeploy, done) {
 				return nil
 			}
 			c := exec.CommandContext(ctx, h.program, "up", "--listen", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--data", filepath.Join(s.home, "data"))

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/fairwaycd/fairway"
-	"github.com/fairwaycd/fairway/api"
 )
 
 // atEveryPoint kills the program at each failpoint in turn, at the first and
@@ -235,28 +234,17 @@ func (k *randomKills) killInStep(ctx context.Context, s *set, done <-chan struct
 	if k.rnd.IntN(3) == 0 {
 		wanted = killSteps[k.rnd.IntN(len(killSteps))]
 	}
-	begun := make(chan struct{}, 1)
-	s.witness.listen(func(e api.StoredEvent) {
-		if slices.Contains(begunBy(e), wanted) {
-			select {
-			case begun <- struct{}{}:
-			default:
-			}
-		}
-	})
-	defer s.witness.listen(nil)
-	limit := time.NewTimer(3 * time.Second) // then anywhere
-	defer limit.Stop()
+	// Until the event is heard and the signal there, a part of the step is over.
+	wait := time.Duration(k.rnd.Int64N(int64(max(time.Millisecond, k.typical[wanted]*2/3))))
+	limit, cancel := context.WithTimeout(ctx, 8*time.Second) // then anywhere
+	defer cancel()
+	if !s.begins(limit, wanted, done) && limit.Err() == nil {
+		return nil
+	}
+	late := time.NewTimer(wait)
+	defer late.Stop()
 	select {
-	case <-begun:
-		wait := time.NewTimer(time.Duration(k.rnd.Int64N(int64(max(time.Millisecond, k.typical[wanted])))))
-		defer wait.Stop()
-		select {
-		case <-wait.C:
-		case <-done:
-			return nil
-		}
-	case <-limit.C:
+	case <-late.C:
 	case <-done:
 		return nil
 	}

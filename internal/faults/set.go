@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +22,7 @@ type set struct {
 	h       *harness
 	home    string
 	flags   []string // of every start
-	listen  string   // of every life but the first
+	listen  string   // of every life
 	gateway string
 	witness *witness
 	stepped bool // the clock of the program was moved
@@ -42,12 +43,32 @@ func (s *set) onAck(f func()) {
 
 // newSet starts Fairway on an empty directory in home, and makes the projects.
 func (h *harness) newSet(ctx context.Context, home string, flags ...string) (*set, error) {
-	s := &set{h: h, home: home, flags: flags, listen: "127.0.0.1:0", gateway: "127.0.0.1:0", acked: map[string]time.Time{}}
+	listen, err := h.address()
+	if err != nil {
+		return nil, err
+	}
+	gateway, err := h.address()
+	if err != nil {
+		return nil, err
+	}
+	s := &set{h: h, home: home, flags: flags, listen: listen, gateway: gateway, acked: map[string]time.Time{}}
 	s.witness = &witness{s: s, seen: map[string]api.StoredEvent{}, answers: map[string]map[string]time.Time{}}
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return nil, err
 	}
 	return s, s.begin(ctx)
+}
+
+// address is a free one that stays so while Fairway does not run: its port is
+// below those that the system gives to whoever asks for any.
+func (h *harness) address() (string, error) {
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", 12000+h.rnd.IntN(20000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			return address, l.Close()
+		}
+	}
+	return "", errors.New("no free port was found")
 }
 
 // begin starts a life, with more variables of the environment.

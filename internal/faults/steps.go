@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -70,25 +71,35 @@ func retirement(events []fairway.Event) (from, to time.Time, ok bool) {
 	return from, to, !from.IsZero() && !to.IsZero()
 }
 
-// begunBy are the steps that an event may be the beginning of.
-func begunBy(e api.StoredEvent) []fairway.Step {
+// begunBy is the step that an event is the beginning of, or none.
+func begunBy(e api.StoredEvent) fairway.Step {
+	var data fairway.EventData
+	if json.Unmarshal(e.Data, &data) != nil {
+		return ""
+	}
 	switch e.Type {
 	case fairway.TypeNewArtifact, fairway.TypeStageFinished:
-		return []fairway.Step{fairway.StepConfigure}
+		return fairway.StepConfigure
 	case fairway.TypeConfigurationChanged:
-		return []fairway.Step{fairway.StepDeploy}
+		return fairway.StepDeploy
 	case fairway.TypeDeploymentFinished:
-		return []fairway.Step{fairway.StepTest}
+		return fairway.StepTest
 	case fairway.TypeTestsFinished:
-		return []fairway.Step{fairway.StepEvaluate, fairway.StepRollback}
+		if data.Result == "fail" {
+			return fairway.StepRollback
+		}
+		return fairway.StepEvaluate
 	case fairway.TypeApprovalRequested:
-		return []fairway.Step{fairway.StepApprove}
+		return fairway.StepApprove
 	case fairway.TypeEvaluationDone:
-		return []fairway.Step{fairway.StepRelease, fairway.StepRollback}
+		if data.EvaluationPassed != nil && !*data.EvaluationPassed {
+			return fairway.StepRollback // where traffic had moved already
+		}
+		return fairway.StepRelease
 	case fairway.TypeApprovalGiven:
-		return []fairway.Step{fairway.StepRelease}
+		return fairway.StepRelease
 	case fairway.TypeDeliveryRejected:
-		return []fairway.Step{fairway.StepRetire}
+		return fairway.StepRetire
 	}
-	return nil
+	return ""
 }
