@@ -158,7 +158,9 @@ func atRandom(ctx context.Context, h *harness, r *row) error {
 				k.in[step]++
 			}
 		}
-		r.times = k.times
+		if r.times = k.times; h.o.verbose {
+			fmt.Fprintf(h.out, "%d kills so far, %s\n", k.times, k)
+		}
 	}
 	r.note("%s", k)
 	return nil

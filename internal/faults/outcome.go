@@ -38,7 +38,11 @@ func (s *set) collect(ctx context.Context) (outcome, facts, error) {
 		return nil, f, err
 	}
 	names := map[string]string{} // delivery → PROJECT/SERVICE:TAG
-	for _, d := range f.deliveries {
+	for i, d := range f.deliveries {
+		// Lists leave out the stages of what has ended.
+		if f.deliveries[i], err = c.Delivery(ctx, string(d.ID)); err != nil {
+			return nil, f, err
+		}
 		key := service{project: d.Project, name: d.Service}.key(d.Artifact.Tag)
 		names[string(d.ID)] = key
 		if f.events[d.ID], err = c.DeliveryEvents(ctx, string(d.ID)); err != nil {
