@@ -185,6 +185,7 @@ type Controller struct {
 	effects *effects
 	places  *places
 	waiters *waiters
+	pulse   *pulse
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -194,7 +195,7 @@ type Controller struct {
 // New returns a controller that does nothing until [Controller.Start].
 func New(o Options) *Controller {
 	o.defaults()
-	c := &Controller{Options: o, waiters: newWaiters()}
+	c := &Controller{Options: o, waiters: newWaiters(), pulse: &pulse{log: o.Logger}}
 	c.places = newPlaces(c)
 	c.effects = newEffects(c)
 	return c
@@ -226,6 +227,7 @@ func (c *Controller) Start(ctx context.Context) error {
 		c.wg.Go(s.consume)
 		c.wg.Go(s.keep)
 	}
+	c.wg.Go(c.keepBeating)
 	return nil
 }
 

@@ -29,7 +29,7 @@ type shard struct {
 	epoch    uint64
 	number   uint64
 	deadline *time.Timer
-	asked    time.Time // when followClock looked last
+	upsets   int // of time that followClock has seen
 	lanes    *lanes
 	stale    bool            // the stored floor is beyond the log
 	saves    chan chan batch // asks for changes
@@ -80,7 +80,6 @@ func (s *shard) consume() {
 // run is the loop of the shard.
 func (s *shard) run() {
 	defer close(s.done)
-	s.asked = s.c.Now()
 	for {
 		select {
 		case <-s.c.ctx.Done():

@@ -34,7 +34,7 @@ func TestAClockThatIsSetEndsNothing(t *testing.T) {
 	w.answer(fairway.StepConfigure, Result{OK: true, Commit: "c1"})
 	w.answer(fairway.StepDeploy, Result{OK: true})
 	w.now = w.now.Add(2 * TestLimit)
-	d := w.do(Input{Restart: &Restart{ClockSet: true}})
+	d := w.do(Input{Restart: &Restart{Cause: "the clock was set"}})
 	if len(w.s.Pending) != 1 || w.s.Pending[0].Attempt != 2 || d.Reason != "the clock was set during the test, which runs again whole as attempt 2" {
 		t.Fatalf("%+v: %s", w.s.Pending, d.Reason)
 	}

@@ -126,15 +126,15 @@ type Timer struct {
 // interrupted.
 type Restart struct {
 	Epoch uint64 `json:"epoch"`
-	// ClockSet says that instead the process goes on and its clock was set:
-	// limits that were reckoned by the old one hold no more, and a test's
-	// samples do not lie in one row.
-	ClockSet bool `json:"clockSet,omitempty"`
+	// Cause, when set, says that instead the process goes on and time did not
+	// pass evenly: limits that were reckoned by the old clock hold no more, and
+	// a test's samples do not lie in one row. It is a sentence without its end.
+	Cause string `json:"cause,omitempty"`
 }
 
 func (r *Restart) what() string {
-	if r.ClockSet {
-		return "the clock was set"
+	if r.Cause != "" {
+		return r.Cause
 	}
 	return "Fairway was restarted"
 }
