@@ -21,6 +21,10 @@ type Workload struct {
 	// document each; for a service with a chart of its own also those that
 	// stand once for both colours, and Helm's hooks with their annotations.
 	Manifests [][]byte `json:"-"`
+	// Shared are the rendered objects that stand once for both colours and
+	// lead traffic to them: Kubernetes Service, Gateway, DestinationRule,
+	// VirtualService, one YAML document each.
+	Shared [][]byte `json:"-"`
 }
 
 // Instance is what runs of a [Workload].

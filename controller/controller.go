@@ -28,7 +28,7 @@ type Configuration interface {
 	SetWeights(ctx context.Context, c Change, w fairway.Weights) (commit string, err error)
 	// Render returns the objects of one colour at a commit, or at the
 	// branch's tip when commit is empty.
-	Render(ctx context.Context, c Change, commit string, a fairway.Artifact) ([][]byte, error)
+	Render(ctx context.Context, c Change, commit string, a fairway.Artifact) (Objects, error)
 	// Objectives returns the files that say what the service has to keep to,
 	// by path within its directory, at a commit; none when it has none.
 	Objectives(ctx context.Context, c Change, commit string) (map[string][]byte, error)
@@ -39,6 +39,12 @@ type Configuration interface {
 	// Remove takes a service out of all branches. Without a service it moves
 	// the project's repository away. What is not there is removed.
 	Remove(ctx context.Context, c Change) error
+}
+
+// Objects are the rendered objects of one colour, one YAML document each.
+type Objects struct {
+	Manifests [][]byte // the colour's own
+	Shared    [][]byte // what leads traffic to both colours
 }
 
 // Change says what a commit is for.

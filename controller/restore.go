@@ -137,7 +137,7 @@ func (p *places) complain(l lost, err error) {
 func (p *places) startAgain(ctx context.Context, l lost) error {
 	ch := Change{Project: l.project, Service: l.place.Service, Colour: l.place.Colour, Delivery: l.was.Delivery, Again: true,
 		Stage: fairway.Stage{Name: l.stage.Stage, Namespace: l.stage.Namespace, DeploymentStrategy: l.stage.Strategy}}
-	manifests, err := p.c.Configuration.Render(ctx, ch, "", l.was.Artifact)
+	objects, err := p.c.Configuration.Render(ctx, ch, "", l.was.Artifact)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (p *places) startAgain(ctx context.Context, l lost) error {
 	p.c.Failpoint("place.before-apply")
 	err = p.c.Platform.Apply(ctx, fairway.Workload{
 		Project: l.project, Stage: l.stage.Stage, Place: l.place, Delivery: l.was.Delivery, Artifact: l.was.Artifact,
-		Instance: l.was.Instance, Manifests: manifests,
+		Instance: l.was.Instance, Manifests: objects.Manifests, Shared: objects.Shared,
 	})
 	if err != nil {
 		return err

@@ -78,14 +78,14 @@ func (w work) placeIsIdle(ctx context.Context) error {
 
 // start applies the artifact as the given instance and waits for it.
 func (w work) start(ctx context.Context, ch Change, instance string, a fairway.Artifact, commit string) (fairway.Instance, error) {
-	manifests, err := w.c.Configuration.Render(ctx, ch, commit, a)
+	objects, err := w.c.Configuration.Render(ctx, ch, commit, a)
 	if err != nil {
 		return fairway.Instance{}, fmt.Errorf("render %s at commit %s: %w", w.place.Workload(), short(commit), err)
 	}
 	w.c.Failpoint("platform.before-apply")
 	err = w.c.Platform.Apply(ctx, fairway.Workload{
 		Project: w.service.project, Stage: w.e.Stage, Place: w.place, Delivery: w.e.Delivery, Artifact: a,
-		Commit: commit, Instance: instance, Manifests: manifests,
+		Commit: commit, Instance: instance, Manifests: objects.Manifests, Shared: objects.Shared,
 	})
 	if err != nil {
 		return fairway.Instance{}, fmt.Errorf("start %s as %s: %w", a.Tag, w.place, err)

@@ -119,8 +119,8 @@ func (c configuration) PutBack(_ context.Context, ch controller.Change) error {
 }
 
 // Render implements [controller.Configuration].
-func (w *World) Render(context.Context, controller.Change, string, fairway.Artifact) ([][]byte, error) {
-	return nil, nil
+func (w *World) Render(context.Context, controller.Change, string, fairway.Artifact) (controller.Objects, error) {
+	return controller.Objects{}, nil
 }
 
 // Objectives implements [controller.Configuration].

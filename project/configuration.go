@@ -120,18 +120,19 @@ func (k *Keeper) at(ctx context.Context, c controller.Change, commit string) (*g
 }
 
 // Render implements [controller.Configuration].
-func (k *Keeper) Render(ctx context.Context, c controller.Change, commit string, a fairway.Artifact) ([][]byte, error) {
+func (k *Keeper) Render(ctx context.Context, c controller.Change, commit string, a fairway.Artifact) (controller.Objects, error) {
+	var none controller.Objects
 	snap, err := k.at(ctx, c, commit)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	files, err := snap.Files(chartDir)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	own, err := snap.Files(chart.OwnDir(c.Service))
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	maps.Copy(files, own)
 	r, err := helm.Render(ctx, files, helm.Release{
@@ -139,12 +140,13 @@ func (k *Keeper) Render(ctx context.Context, c controller.Change, commit string,
 		Service: c.Service, Colour: c.Colour, Artifact: a,
 	})
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	if !r.Random {
-		return manifests(r), nil
+	out := controller.Objects{Manifests: manifests(r), Shared: r.Shared}
+	if r.Random {
+		out.Manifests, err = k.once(ctx, c, commit, a, out.Manifests)
 	}
-	return k.once(ctx, c, commit, a, manifests(r))
+	return out, err
 }
 
 // Objectives implements [controller.Configuration].

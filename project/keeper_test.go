@@ -167,9 +167,9 @@ func TestEffectsAreCommittedOnce(t *testing.T) {
 	if err != nil || again != first {
 		t.Errorf("the effect was committed again: %s, %v; want %s", again, err, first)
 	}
-	ms, err := k.Render(t.Context(), c, first, a)
-	if err != nil || !strings.Contains(string(ms[0]), a.Image+"@"+a.Digest) {
-		t.Errorf("rendered %s, %v", ms, err)
+	out, err := k.Render(t.Context(), c, first, a)
+	if err != nil || !strings.Contains(string(out.Manifests[0]), a.Image+"@"+a.Digest) {
+		t.Errorf("rendered %s, %v", out.Manifests, err)
 	}
 	back := c
 	back.Key, back.Reason = "d/staging/1/rollback", "Take traffic back"

@@ -100,7 +100,7 @@ func TestRenderedOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := string(bytes.Join(out, nil))
+		text := string(bytes.Join(out.Manifests, nil))
 		if !strings.Contains(text, "kind: Service") || !strings.Contains(text, a.Ref()) {
 			t.Fatalf("rendered\n%s", text)
 		}
