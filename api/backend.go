@@ -14,6 +14,8 @@ import (
 // been changed then.
 type Backend interface {
 	CreateProject(ctx context.Context, r CreateProject) (Project, error)
+	// UpdateProject replaces the shipyard, as a push of it to main does.
+	UpdateProject(ctx context.Context, r UpdateProject) (ProjectUpdate, error)
 	Projects(ctx context.Context) ([]Project, error)
 	Project(ctx context.Context, p fairway.ProjectName) (Project, error)
 	OnboardService(ctx context.Context, r OnboardService) (Onboarded, error)

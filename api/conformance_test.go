@@ -73,6 +73,9 @@ func methods() []method {
 		}),
 		invalidated,
 		of("CreateProject", create, func(ctx context.Context, b api.Backend) (api.Project, error) { return b.CreateProject(ctx, create) }),
+		of("UpdateProject", filled[api.UpdateProject](), func(ctx context.Context, b api.Backend) (api.ProjectUpdate, error) {
+			return b.UpdateProject(ctx, filled[api.UpdateProject]())
+		}),
 		of("Projects", nil, func(ctx context.Context, b api.Backend) ([]api.Project, error) { return b.Projects(ctx) }),
 		of("Project", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) (api.Project, error) { return b.Project(ctx, odd) }),
 		of("Project dots", fairway.ProjectName(".."), func(ctx context.Context, b api.Backend) (api.Project, error) { return b.Project(ctx, "..") }),

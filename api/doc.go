@@ -5,7 +5,7 @@
 // the console say the same things in the same words.
 //
 //	projects                                GET, POST          201
-//	projects/PROJECT                        GET
+//	projects/PROJECT                        GET, PUT           another shipyard
 //	projects/PROJECT/services               GET, POST          onboards
 //	projects/PROJECT/services/S/resources   PUT
 //	projects/PROJECT/services/S/artifacts   POST               202

@@ -80,6 +80,9 @@ func given[T any](m *memory, question any) (T, error) {
 func (m *memory) CreateProject(_ context.Context, r api.CreateProject) (api.Project, error) {
 	return given[api.Project](m, r)
 }
+func (m *memory) UpdateProject(_ context.Context, r api.UpdateProject) (api.ProjectUpdate, error) {
+	return given[api.ProjectUpdate](m, r)
+}
 func (m *memory) Projects(context.Context) ([]api.Project, error) {
 	return given[[]api.Project](m, nil)
 }

@@ -96,7 +96,7 @@ func (s *server) routes() map[string]methods {
 	}
 	return map[string]methods{
 		"projects":                                  read(s.listProjects).with(http.MethodPost, s.createProject),
-		"projects/{project}":                        read(s.showProject).with(http.MethodDelete, s.delete),
+		"projects/{project}":                        read(s.showProject).with(http.MethodPut, s.updateProject).with(http.MethodDelete, s.delete),
 		"projects/{project}/upstream":               methods{http.MethodPut: s.configureUpstream}.with(http.MethodDelete, s.removeUpstream),
 		"projects/{project}/upstream/sync":          {http.MethodPost: s.syncUpstream},
 		"projects/{project}/services/{s}":           {http.MethodDelete: s.delete},

@@ -77,6 +77,11 @@ func (s *shop) Projects(context.Context) ([]api.Project, error) {
 	return out, nil
 }
 
+func (s *shop) UpdateProject(ctx context.Context, r api.UpdateProject) (api.ProjectUpdate, error) {
+	p, err := s.Project(ctx, r.Name)
+	return api.ProjectUpdate{Project: p, Changes: []string{"stage production: approval was \"auto\" and is \"manual\""}}, err
+}
+
 func (s *shop) Project(_ context.Context, n fairway.ProjectName) (api.Project, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
