@@ -35,12 +35,23 @@ func (a Artifact) Validate() error {
 	return InvalidAll(ps)
 }
 
-// Ref returns IMAGE@DIGEST when the digest is known, else IMAGE:TAG.
+// Ref returns IMAGE:TAG@DIGEST when the digest is known, else IMAGE:TAG. Of
+// the two, clients go by the digest; the tag is there for people.
 func (a Artifact) Ref() string {
 	if a.Digest != "" {
-		return a.Image + "@" + a.Digest
+		return a.String() + "@" + a.Digest
 	}
-	return a.Image + ":" + a.Tag
+	return a.String()
+}
+
+// IsRef reports whether the image of a container means the artifact: IMAGE:TAG,
+// IMAGE:TAG@DIGEST or IMAGE@DIGEST.
+func (a Artifact) IsRef(image string) bool {
+	image, digest, ok := strings.Cut(image, "@")
+	if !ok {
+		return image == a.String()
+	}
+	return digest == a.Digest && (image == a.String() || image == a.Image)
 }
 
 // String returns IMAGE:TAG.

@@ -91,6 +91,7 @@ func readValues(file string, root *yaml.Node) (Values, error) {
 	for _, key := range []string{"resources", "container"} {
 		r.mapping(key)
 	}
+	r.pullSecrets()
 	return v, fairway.InvalidAll(r.ps)
 }
 
@@ -155,6 +156,28 @@ func (r *reader) mapping(key string) *yaml.Node {
 		return nil
 	}
 	return n
+}
+
+// pullSecrets checks the names of the Secrets that the image is pulled with.
+func (r *reader) pullSecrets() {
+	const key, remedy = "imagePullSecrets", "write a list of names: imagePullSecrets: [fairway-ghcr.io]"
+	n := get(r.root, key)
+	if isNull(n) {
+		return
+	}
+	if n.Kind != yaml.SequenceNode {
+		r.add(n, key, "is not a list", remedy)
+		return
+	}
+	for i, item := range n.Content {
+		name := item
+		if item.Kind == yaml.MappingNode {
+			name = get(item, "name")
+		}
+		if isNull(name) || name.Kind != yaml.ScalarNode || name.Value == "" {
+			r.add(item, fmt.Sprintf("%s[%d]", key, i), "is not the name of a Secret", remedy)
+		}
+	}
 }
 
 func (r *reader) strategy() fairway.DeploymentStrategy {

@@ -64,6 +64,8 @@ func TestParseValuesErrors(t *testing.T) {
 		{"tag's grammar", "service: {name: aa}\nimage: {repository: a, tag: 'a/b'}\n", `v.yaml:2:29: image.tag "a/b"`},
 		{"tag alone", "service: {name: aa}\nimage: {tag: 1.0}\n", `v.yaml:2:14: image.tag "1.0" has no repository`},
 		{"metrics path", "service: {name: aa}\nmetrics: {path: m}\n", "v.yaml:2:17: metrics.path \"m\" does not begin with a slash"},
+		{"pull secret as text", "service: {name: aa}\nimagePullSecrets: hub\n", "v.yaml:2:19: imagePullSecrets \"hub\" is not a list"},
+		{"pull secret without a name", "service: {name: aa}\nimagePullSecrets: [hub, {key: x}]\n", "v.yaml:2:25: imagePullSecrets[1] is not the name of a Secret"},
 		{"two probes", "service: {name: aa}\nhealth: /h\nreadiness: {tcp: true}\n", "v.yaml:2:9: health \"/h\" stands beside readiness"},
 		{"no probe", "service: {name: aa}\nreadiness: {periodSeconds: 1}\n", "v.yaml:2:12: readiness names 0 ways to ask"},
 		{"tcp false", "service: {name: aa}\nreadiness: {tcp: false}\n", "v.yaml:2:18: readiness.tcp \"false\" is not true"},

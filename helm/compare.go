@@ -148,7 +148,7 @@ func (r Rendered) Hosts(a fairway.Artifact) []string {
 		case o.Kind == "Service":
 			services[o.Name] = field(o.node, "spec")
 		case o.isWorkload() && slices.ContainsFunc(o.containers(), func(c *yaml.Node) bool {
-			return value(c, "image") == a.String() || value(c, "image") == a.Ref()
+			return a.IsRef(value(c, "image"))
 		}):
 			labels = append(labels, field(o.podTemplate(), "metadata", "labels"))
 		}

@@ -27,7 +27,7 @@ type Release struct {
 	Colour    fairway.Colour
 	// Artifact, when its image is set, is rendered in place of the one that
 	// the branch names; with its digest, the container's image becomes
-	// IMAGE@DIGEST.
+	// IMAGE:TAG@DIGEST.
 	Artifact fairway.Artifact
 	// KubeVersion is what templates see as the cluster's version. Default
 	// v1.34.0.

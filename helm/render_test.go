@@ -329,3 +329,40 @@ func TestTagsKeepTheirText(t *testing.T) {
 		}
 	})
 }
+
+func TestImagePullSecrets(t *testing.T) {
+	t.Parallel()
+	files := chart.Init("sockshop", dev, "localhost")
+	changes, _, err := chart.Onboard(files, chart.OnboardRequest{Project: "sockshop", Stage: dev, Domain: "localhost",
+		Values: []byte("service: {name: carts}\nimagePullSecrets: [fairway-ghcr.io, {name: hub}]\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(files, changes)
+	r := release(dev, "carts", fairway.Single)
+	r.Artifact = fairway.Artifact{Image: "ghcr.io/acme/carts", Tag: "1.0", Digest: digest}
+	out, err := helm.Render(t.Context(), files, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d struct {
+		Spec struct {
+			Template struct {
+				Spec struct {
+					ImagePullSecrets []struct{ Name string } `yaml:"imagePullSecrets"`
+					Containers       []struct{ Image string }
+				}
+			}
+		}
+	}
+	if err := yaml.Unmarshal(out.Manifests[0], &d); err != nil {
+		t.Fatal(err)
+	}
+	pod := d.Spec.Template.Spec
+	if len(pod.ImagePullSecrets) != 2 || pod.ImagePullSecrets[0].Name != "fairway-ghcr.io" || pod.ImagePullSecrets[1].Name != "hub" {
+		t.Errorf("pull secrets %v\n%s", pod.ImagePullSecrets, out.Manifests[0])
+	}
+	if want := "ghcr.io/acme/carts:1.0@" + digest; pod.Containers[0].Image != want {
+		t.Errorf("image %s, want %s", pod.Containers[0].Image, want)
+	}
+}

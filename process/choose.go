@@ -79,10 +79,8 @@ func selects(selector, labels map[string]string) bool {
 }
 
 func runsImage(r runnable, a fairway.Artifact) bool {
-	return slices.ContainsFunc(r.template.Spec.Containers, func(c corev1.Container) bool { return isImage(c.Image, a) })
+	return slices.ContainsFunc(r.template.Spec.Containers, func(c corev1.Container) bool { return a.IsRef(c.Image) })
 }
-
-func isImage(image string, a fairway.Artifact) bool { return image == a.Ref() || image == a.String() }
 
 // container returns which one is run: the one that has the port, else the one
 // that runs the artifact, else the first.
@@ -91,7 +89,7 @@ func container(all []corev1.Container, port *intstr.IntOrString, a fairway.Artif
 		return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return leadsTo(port, p) })
 	})
 	if at < 0 {
-		at = slices.IndexFunc(all, func(c corev1.Container) bool { return isImage(c.Image, a) })
+		at = slices.IndexFunc(all, func(c corev1.Container) bool { return a.IsRef(c.Image) })
 	}
 	return max(at, 0)
 }

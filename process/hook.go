@@ -149,7 +149,7 @@ func (i *instance) runHook(ctx context.Context, h hook) error {
 // hookProgram unpacks the hook's image and returns what is executed of it.
 func (i *instance) hookProgram(ctx context.Context, h hook) (program, error) {
 	a := i.workload.Artifact
-	if !isImage(h.image, a) {
+	if !a.IsRef(h.image) {
 		image, digest, _ := strings.Cut(h.image, "@")
 		a = fairway.Artifact{Digest: digest}
 		if a.Image, a.Tag = fairway.SplitImage(image); a.Tag == "" {

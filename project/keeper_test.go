@@ -168,7 +168,7 @@ func TestEffectsAreCommittedOnce(t *testing.T) {
 		t.Errorf("the effect was committed again: %s, %v; want %s", again, err, first)
 	}
 	out, err := k.Render(t.Context(), c, first, a)
-	if err != nil || !strings.Contains(string(out.Manifests[0]), a.Image+"@"+a.Digest) {
+	if err != nil || !strings.Contains(string(out.Manifests[0]), a.Image+":"+a.Tag+"@"+a.Digest) {
 		t.Errorf("rendered %s, %v", out.Manifests, err)
 	}
 	back := c
