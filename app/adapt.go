@@ -15,11 +15,14 @@ import (
 
 // tester lets the controller ask the test runner, through the gateway and the
 // colour's own host.
-type tester struct{ runner *testrun.Runner }
+type tester struct {
+	runner *testrun.Runner
+	domain string
+}
 
 func (t tester) Test(ctx context.Context, r controller.TestRequest) (fairway.TestReport, error) {
 	return t.runner.Run(ctx, testrun.Request{
-		Strategy: r.Strategy, Host: r.Subject.Place.Host(domain), HealthPath: r.HealthPath,
+		Strategy: r.Strategy, Host: r.Subject.Place.Host(t.domain), HealthPath: r.HealthPath,
 		Files: r.Files, Subject: r.Subject, RunID: r.Subject.RunID(),
 		Progress: func(p testrun.Progress) { r.Progress(progressText(p)) },
 	})

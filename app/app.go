@@ -20,21 +20,16 @@ import (
 	"github.com/fairwaycd/fairway/controller"
 	"github.com/fairwaycd/fairway/datadir"
 	"github.com/fairwaycd/fairway/gate"
-	"github.com/fairwaycd/fairway/gateway"
 	"github.com/fairwaycd/fairway/git"
 	"github.com/fairwaycd/fairway/history"
 	"github.com/fairwaycd/fairway/image"
 	"github.com/fairwaycd/fairway/metrics"
 	"github.com/fairwaycd/fairway/monitoring"
 	"github.com/fairwaycd/fairway/nats"
-	"github.com/fairwaycd/fairway/process"
 	"github.com/fairwaycd/fairway/project"
 	"github.com/fairwaycd/fairway/registry"
 	"github.com/fairwaycd/fairway/testrun"
 )
-
-// domain is what the hosts of delivered services end in.
-const domain = "localhost"
 
 // App is Fairway, put together. Its parts are made by New in the order of
 // their dependencies and torn down in the opposite order.
@@ -49,8 +44,7 @@ type App struct {
 	git     *git.Store
 	images  *image.Store
 	reg     *registry.Registry
-	run     *process.Platform
-	gateway *gateway.Gateway
+	site    site
 	metrics *metrics.Server
 	// monitoring holds what projects have connected, connected what asks it.
 	monitoring *monitoring.Store
@@ -72,13 +66,12 @@ type App struct {
 	bg           sync.WaitGroup
 	failed       chan error
 
-	catching        atomic.Bool           // what was missed is being caught up with
-	missed          atomic.Pointer[error] // why not all that was missed before the start is done
-	broken          atomic.Pointer[error] // why the event store takes nothing
-	storing         atomic.Bool           // events can be stored: from the start of the controller until the API has ended
-	streams         context.Context       // of answers without an end
-	endStreams      context.CancelFunc
-	followReadiness func() // keeps traffic away from what fails during a stop
+	catching   atomic.Bool           // what was missed is being caught up with
+	missed     atomic.Pointer[error] // why not all that was missed before the start is done
+	broken     atomic.Pointer[error] // why the event store takes nothing
+	storing    atomic.Bool           // events can be stored: from the start of the controller until the API has ended
+	streams    context.Context       // of answers without an end
+	endStreams context.CancelFunc
 }
 
 // New validates the options, takes the ports and the data directory, and
@@ -89,9 +82,9 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{o: o, started: time.Now(), view: controller.NewView(), refusals: newRefusals(), failed: make(chan error, 2)}
+	a := &App{o: o, started: time.Now(), site: o.site(), view: controller.NewView(), refusals: newRefusals(), failed: make(chan error, 2)}
 	for _, step := range []func(context.Context) error{
-		a.takePorts, a.openData, a.openLog, a.openGit, a.openRegistry, a.openPlatform, a.openTraffic, a.openControl,
+		a.takePorts, a.openData, a.connectSite, a.openLog, a.openGit, a.openRegistry, a.openMetrics, a.openSite, a.openControl,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
@@ -181,8 +174,8 @@ func (a *App) openGit(context.Context) (err error) {
 		return err
 	}
 	a.keeper = project.New(project.Options{
-		Rendered: rendered, Runs: process.Check,
-		Git: a.git, Domain: domain, Logger: a.o.Logger.With("component", "project"), MayRoute: a.mayRoute, Store: a.storePushed,
+		Rendered: rendered, Runs: a.site.runs,
+		Git: a.git, Domain: a.site.domain(), Logger: a.o.Logger.With("component", "project"), MayRoute: a.mayRoute, Store: a.storePushed,
 	})
 	return nil
 }
@@ -206,30 +199,20 @@ func (a *App) openRegistry(context.Context) (err error) {
 	return err
 }
 
-func (a *App) openPlatform(context.Context) (err error) {
-	a.run, err = process.New(process.Options{
-		Dir: a.dir.Path("run"), Images: a.images, Logger: a.o.Logger.With("component", "process"), Failpoint: a.o.Failpoint,
-		Env: []string{"FAIRWAY_GATEWAY=http://" + a.GatewayAddress()},
-	})
-	return err
-}
-
-func (a *App) openTraffic(context.Context) (err error) {
-	a.gateway, err = gateway.New(gateway.Options{
-		Domain: domain, Logger: a.o.Logger.With("component", "gateway"), Failpoint: a.o.Failpoint, Drain: a.o.Drain,
-	})
-	if err != nil {
-		return err
-	}
+func (a *App) openMetrics(context.Context) (err error) {
 	a.metrics, err = metrics.New(metrics.Options{
 		Dir: a.dir.Path("metrics"), Logger: a.o.Logger.With("component", "metrics"), ScrapeInterval: a.o.ScrapeInterval,
 	})
 	return err
 }
 
+func (a *App) connectSite(ctx context.Context) error { return a.site.connect(ctx, a) }
+
+func (a *App) openSite(ctx context.Context) error { return a.site.open(ctx, a) }
+
 func (a *App) openControl(context.Context) error {
 	runner, err := testrun.New(testrun.Options{
-		GatewayAddr: a.GatewayAddress(), Dir: a.dir.Path("tests"), Env: a.run.Environ(), Logger: a.o.Logger.With("component", "testrun"),
+		GatewayAddr: a.GatewayAddress(), Dir: a.dir.Path("tests"), Env: a.site.environ(), Logger: a.o.Logger.With("component", "testrun"),
 	})
 	if err != nil {
 		return err
@@ -241,8 +224,8 @@ func (a *App) openControl(context.Context) error {
 	}
 	judge := gate.New(ask, gate.Options{Logger: a.o.Logger.With("component", "gate"), Timeout: sourceLimit})
 	a.control = controller.New(a.o.Outside.in(controller.Options{
-		Log: a.log, Configuration: a.keeper, Platform: a.run, Traffic: a.gateway, Images: a.images, Metrics: a.metrics,
-		Tester: tester{runner}, Gate: judgeWith{judge, a.keeper, a.history, a.connectedTo, a.o.NoGate}, Blobs: a.blobs, Evaluations: a.history, View: a.view,
+		Log: a.log, Configuration: a.keeper, Platform: a.site.platform(), Traffic: a.site.traffic(), Images: a.images, Metrics: a.site.metrics(),
+		Tester: tester{runner, a.site.domain()}, Gate: judgeWith{judge, a.keeper, a.history, a.connectedTo, a.o.NoGate}, Blobs: a.blobs, Evaluations: a.history, View: a.view,
 		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain, Forget: a.forget, Hold: a.held,
 	}))
 	return nil
@@ -252,7 +235,7 @@ func (a *App) openControl(context.Context) error {
 func (a *App) Address() string { return a.listen.Addr().String() }
 
 // GatewayAddress is where the delivered services answer.
-func (a *App) GatewayAddress() string { return a.gate.Addr().String() }
+func (a *App) GatewayAddress() string { return a.site.address() }
 
 // Token is the API token.
 func (a *App) Token() string { return a.guard.Token() }
@@ -292,11 +275,10 @@ func (a *App) Start(ctx context.Context) error {
 	if err := a.keeper.Complete(ctx); err != nil {
 		return err
 	}
-	if err := a.run.Start(running); err != nil {
-		return fmt.Errorf("find again what ran: %w", err)
+	if err := a.site.start(running, a); err != nil {
+		return err
 	}
-	a.later(a.run.Shutdown)
-	a.serveGateway(running)
+	a.site.serve(running, a)
 	if err := a.control.Start(ctx); err != nil {
 		return err
 	}
@@ -358,36 +340,9 @@ func (a *App) untilStop(h http.Handler) http.Handler {
 	})
 }
 
-// serveGateway answers on the second port. At a stop it lets the requests
-// under way end; a version that fails meanwhile gets no more of them, although
-// the controller, which sees to that otherwise, has stopped by then.
-func (a *App) serveGateway(ctx context.Context) {
-	ctx, stop := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := a.gateway.Serve(ctx, a.gate); err != nil {
-			a.fail(fmt.Errorf("the gateway stopped: %w", err))
-		}
-	}()
-	unfollow := func() {}
-	a.later(func(ctx context.Context) error {
-		defer unfollow()
-		stop()
-		return within(ctx, done, "requests to delivered services")
-	})
-	a.followReadiness = func() {
-		unfollow = a.run.Subscribe(func(i fairway.Instance) {
-			if !i.Ready {
-				a.gateway.SetReady(i.Place, i.ID, false)
-			}
-		})
-	}
-}
-
 // stopControl stops deciding. Whatever is under way goes on at the next start.
 func (a *App) stopControl(ctx context.Context) error {
-	a.followReadiness()
+	a.site.stopping()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -201,12 +201,16 @@ func (b *backend) Routes(ctx context.Context) ([]api.RouteState, error) {
 	}
 	by := map[key]*api.RouteState{}
 	var order []key
-	for _, be := range b.gateway.Backends() {
+	backends, err := b.site.backends(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, be := range backends {
 		k := key{be.Place.Namespace, be.Place.Service}
 		if by[k] == nil {
-			by[k] = &api.RouteState{Namespace: k.ns, Service: k.s, Host: fairway.ServiceHost(k.ns, k.s, domain)}
+			by[k] = &api.RouteState{Namespace: k.ns, Service: k.s, Host: fairway.ServiceHost(k.ns, k.s, b.site.domain())}
 			order = append(order, k)
-			r, ok, err := b.gateway.Route(ctx, k.ns, k.s)
+			r, ok, err := b.site.traffic().Route(ctx, k.ns, k.s)
 			if err != nil {
 				return nil, err
 			}
@@ -232,7 +236,7 @@ func (b *backend) Logs(ctx context.Context, id string, w io.Writer, follow bool)
 	if err != nil {
 		return err
 	}
-	return b.run.Logs(ctx, d.ID, w, follow)
+	return b.site.platform().Logs(ctx, d.ID, w, follow)
 }
 
 // Watch implements [api.Backend].

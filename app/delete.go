@@ -108,7 +108,7 @@ func (b *backend) deletion(ctx context.Context, r api.Delete) (api.Deletion, err
 	if err != nil {
 		return d, err
 	}
-	instances, err := b.run.Instances(ctx)
+	instances, err := b.site.platform().Instances(ctx)
 	if err != nil {
 		return d, err
 	}
@@ -229,7 +229,9 @@ func (a *App) forget(ctx context.Context, g controller.Gone) error {
 	}
 	if !g.Keep {
 		for _, ns := range g.Namespaces {
-			a.gateway.Forget(ns, g.Service)
+			if err := a.site.forget(ctx, ns, g.Service); err != nil {
+				return err
+			}
 		}
 	}
 	if g.Repository == "" {

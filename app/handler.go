@@ -32,7 +32,7 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/v2/", a.reg.Handler())
 	mux.Handle("/prometheus/", http.StripPrefix("/prometheus", a.metrics.Handler()))
 	mux.Handle("GET /metrics", a.ownMetrics())
-	pages := web.New(b, web.Options{Log: a.o.Logger.With("component", "web"), CSRF: access.CSRF, Domain: domain + port(a.GatewayAddress())})
+	pages := web.New(b, web.Options{Log: a.o.Logger.With("component", "web"), CSRF: access.CSRF, Domain: a.site.domain() + port(a.GatewayAddress())})
 	mux.Handle("/", pages)
 	mux.Handle("GET /live", a.untilStop(pages))
 	return a.guard.Wrap(mux, access.Options{Listen: a.Address(), Refused: a.refused, Log: a.o.Logger.With("component", "access")})
@@ -89,16 +89,10 @@ func (a *App) ownMetrics() http.Handler {
 	return promhttp.HandlerFor(prometheus.Gatherers{reg, a.metrics.Gatherer()}, promhttp.HandlerOpts{})
 }
 
-// observeOwn lets the embedded Prometheus scrape the gateway, whose requests
-// per version gates can ask for, and Fairway itself.
+// observeOwn lets the embedded Prometheus scrape Fairway itself.
 func (a *App) observeOwn() error {
-	for _, e := range []metrics.Endpoint{
-		{Name: "gateway", Handler: a.gateway.MetricsHandler()},
-		{Name: "fairway", Handler: a.ownMetrics()},
-	} {
-		if err := a.metrics.TrackEndpoint(e); err != nil {
-			return fmt.Errorf("observe %s: %w", e.Name, err)
-		}
+	if err := a.metrics.TrackEndpoint(metrics.Endpoint{Name: "fairway", Handler: a.ownMetrics()}); err != nil {
+		return fmt.Errorf("observe Fairway: %w", err)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type Options struct {
 	Data       string // directory; default datadir.Default
 	Listen     string // console, API, git, registry; default 127.0.0.1:8080
 	Gateway    string // delivered services; default 127.0.0.1:8000
+	Platform   string // default local
 	Durability string // default power
 	Version    string
 	Logger     *slog.Logger
@@ -73,6 +74,7 @@ func (o Options) withDefaults() (Options, error) {
 	set(&o.Listen, "127.0.0.1:8080")
 	set(&o.Gateway, "127.0.0.1:8000")
 	set(&o.Durability, DurabilityPower)
+	set(&o.Platform, PlatformLocal)
 	set(&o.Version, "dev")
 	if o.Drain == 0 {
 		o.Drain = 30 * time.Second

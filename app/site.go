@@ -1,0 +1,50 @@
+package app
+
+import (
+	"context"
+
+	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/controller"
+)
+
+// The platforms on which versions run.
+const (
+	PlatformLocal      = "local"      // processes of this machine, behind the gateway inside
+	PlatformKubernetes = "kubernetes" // a cluster with Istio
+)
+
+// site is where versions run, how requests reach them, and what measures them:
+// this machine, or a cluster.
+type site interface {
+	// connect finds what the platform needs beyond this process.
+	connect(ctx context.Context, a *App) error
+	// open makes the parts; nothing runs yet.
+	open(ctx context.Context, a *App) error
+	// runs reports why the platform cannot run a workload, as far as the
+	// workload tells.
+	runs(w fairway.Workload) error
+	platform() fairway.Platform
+	traffic() fairway.Traffic
+	metrics() controller.Metrics
+	// domain is what the hosts of delivered services end in.
+	domain() string
+	// address is where requests to them are sent, HOST:PORT.
+	address() string
+	// backends are what stands behind places now.
+	backends(ctx context.Context) ([]fairway.Backend, error)
+	// forget takes away what led requests to a service that is gone.
+	forget(ctx context.Context, ns fairway.Namespace, s fairway.ServiceName) error
+	// environ is the environment of test programs.
+	environ() []string
+	// start finds again what runs; serve begins to answer. Both register what
+	// undoes them.
+	start(ctx context.Context, a *App) error
+	serve(ctx context.Context, a *App)
+	// stopping is called before decisions stop.
+	stopping()
+}
+
+// site returns that of the platform, which has been validated.
+func (o Options) site() site {
+	return &local{}
+}
