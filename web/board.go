@@ -94,7 +94,7 @@ func (c *console) board(w http.ResponseWriter, r *http.Request) error {
 	if page.Only != "" {
 		title = string(page.Only)
 	}
-	return c.render(w, r, http.StatusOK, "board", view{Title: title, Live: true, Page: page})
+	return c.render(w, r, http.StatusOK, "board", view{Title: title, Live: true, Wide: true, Page: page})
 }
 
 // projects returns the tables of all projects, or of the one asked for.

@@ -74,14 +74,16 @@ func New(b api.Backend, o Options) http.Handler {
 // mistake in one ends the program at its start, not at its first request.
 func (c *console) parse(names ...string) map[string]*template.Template {
 	funcs := template.FuncMap{
-		"ago":      func(t time.Time) string { return ago(c.now().Sub(t)) },
-		"stamp":    stamp,
-		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"number":   number,
-		"share":    share,
-		"asset":    assetPath,
-		"stepName": stepName,
-		"words":    words,
+		"ago":         func(t time.Time) string { return ago(c.now().Sub(t)) },
+		"stamp":       stamp,
+		"iso":         func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"number":      number,
+		"share":       share,
+		"asset":       assetPath,
+		"stepName":    stepName,
+		"words":       words,
+		"navigation":  func() []navItem { return navigation },
+		"stylesheets": func() []string { return stylesheets },
 	}
 	out := map[string]*template.Template{}
 	for _, name := range names {
@@ -105,16 +107,19 @@ func (c *console) page(h handler) http.Handler {
 
 // view is what every page's template gets.
 type view struct {
-	Title string
-	CSRF  string
-	Live  bool // loaded again when something changes
-	Page  any
+	Title   string
+	Section string // the entry of the navigation that the page belongs to
+	CSRF    string
+	Live    bool // loaded again when something changes
+	Wide    bool // uses more of a wide screen
+	Page    any
 }
 
 // render executes the page's template into a buffer, so that a failure in the
 // middle shows the error page and not half of the other.
 func (c *console) render(w http.ResponseWriter, r *http.Request, status int, name string, v view) error {
 	v.CSRF = c.csrf(r.Context())
+	v.Section = sectionOf(r.URL.Path)
 	var b bytes.Buffer
 	if err := c.templates[name].ExecuteTemplate(&b, "layout", v); err != nil {
 		return fmt.Errorf("render the page %s: %w", name, err)

@@ -6,22 +6,27 @@
   const status = document.getElementById("live");
   if (!main || !("live" in main.dataset) || !window.EventSource) return;
 
+  const say = (text) => {
+    status.textContent = text;
+    status.classList.toggle("on", text === "live");
+  };
+
   let loading = false;
   let again = false;
   // A person who types or reads a selection must not lose it.
   const busy = () =>
-    [...main.querySelectorAll("input:not([type=hidden])")].some((i) => i.value !== "" || i === document.activeElement) ||
+    [...main.querySelectorAll("input:not([type=hidden]), textarea")].some((i) => i.value !== i.defaultValue || i === document.activeElement) ||
     (window.getSelection() && !window.getSelection().isCollapsed);
 
   async function load() {
     if (loading) { again = true; return; }
-    if (busy()) { again = true; status.textContent = "changed; will update"; return; }
+    if (busy()) { again = true; say("changed; will update"); return; }
     loading = true;
     again = false;
     try {
       const answer = await fetch(location.href, { credentials: "same-origin", cache: "no-store" });
       const next = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
-      if (!answer.ok || !next) { status.textContent = "reload the page"; return; }
+      if (!answer.ok || !next) { say("reload the page"); return; }
       if (busy()) { again = true; return; }
       const open = [...main.querySelectorAll("details[open][id]")].map((d) => d.id);
       main.replaceChildren(...next.childNodes);
@@ -29,9 +34,9 @@
         const d = document.getElementById(id);
         if (d) d.open = true;
       }
-      status.textContent = "live";
+      say("live");
     } catch {
-      status.textContent = "connection lost";
+      say("connection lost");
     } finally {
       loading = false;
     }
@@ -41,7 +46,7 @@
   const events = new EventSource("/live");
   events.addEventListener("open", load); // what changed while nobody listened
   events.addEventListener("error", () => {
-    status.textContent = events.readyState === EventSource.CLOSED ? "reload the page" : "connection lost";
+    say(events.readyState === EventSource.CLOSED ? "reload the page" : "connection lost");
   });
   events.addEventListener("change", load);
   events.addEventListener("progress", (e) => {
