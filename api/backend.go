@@ -49,8 +49,12 @@ type Backend interface {
 	// in force; the error says why it was refused.
 	SetRoute(ctx context.Context, r SetRoute) (RouteState, error)
 
+	// Services lists all services of a project, or of all projects.
 	Services(ctx context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error)
-	// Deliveries lists the newest first.
+	// ServicePage lists services by project and name, a page at a time.
+	ServicePage(ctx context.Context, f ServiceFilter) (ServicePage, error)
+	// Deliveries lists the newest first. The next page begins at the
+	// [PositionOf] its last one.
 	Deliveries(ctx context.Context, f DeliveryFilter) ([]fairway.Delivery, error)
 	// Delivery finds a delivery by its id or the beginning of it.
 	Delivery(ctx context.Context, id string) (fairway.Delivery, error)
@@ -64,8 +68,9 @@ type Backend interface {
 	// TestReport returns a report by the name that tests-finished gives in
 	// detail.report.
 	TestReport(ctx context.Context, id string) (fairway.TestReport, error)
-	// Events lists by rising Seq. A limit takes the newest, or, with After,
-	// the oldest after it, so that a long list can be read in pages.
+	// Events lists by rising Seq. A limit takes the newest, or the newest
+	// before Before, or, with After, the oldest after it, so that a long list
+	// can be read in pages in both directions.
 	Events(ctx context.Context, f EventFilter) ([]StoredEvent, error)
 	Targets(ctx context.Context) ([]TargetState, error)
 	Routes(ctx context.Context) ([]RouteState, error)
@@ -215,8 +220,10 @@ type SetRoute struct {
 type DeliveryFilter struct {
 	Project fairway.ProjectName
 	Service fairway.ServiceName
+	Stage   fairway.StageName // where it is, or where it ended
 	Status  fairway.DeliveryStatus
 	Open    bool
+	Before  Position // only those behind it
 	Limit   int
 }
 
@@ -228,6 +235,7 @@ type EventFilter struct {
 	Delivery fairway.DeliveryID
 	Type     string
 	After    uint64
+	Before   uint64 // 0 means no bound
 	Limit    int
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -16,7 +17,7 @@ func (c *Client) CreateProject(ctx context.Context, r CreateProject) (Project, e
 
 // Projects implements [Backend].
 func (c *Client) Projects(ctx context.Context) ([]Project, error) {
-	return getList[Project](ctx, c, nil, "projects")
+	return getAll[Project](ctx, c, nil, 0, "projects")
 }
 
 // Project implements [Backend].
@@ -70,19 +71,30 @@ func (c *Client) SetRoute(ctx context.Context, r SetRoute) (RouteState, error) {
 
 // Services implements [Backend].
 func (c *Client) Services(ctx context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error) {
-	return getList[fairway.ServiceView](ctx, c, filled("project", string(p)), "services")
+	return getAll[fairway.ServiceView](ctx, c, filled("project", string(p)), 0, "services")
+}
+
+// ServicePage implements [Backend].
+func (c *Client) ServicePage(ctx context.Context, f ServiceFilter) (ServicePage, error) {
+	q := filled("project", string(f.Project), "text", f.Text, "stage", string(f.Stage), "cursor", f.After.cursor())
+	if f.Limit != 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	l, err := get[list[fairway.ServiceView]](ctx, c, q, "services")
+	page := ServicePage{Items: l.Items}
+	if l.Total != nil {
+		page.Total = *l.Total
+	}
+	return page, err
 }
 
 // Deliveries implements [Backend].
 func (c *Client) Deliveries(ctx context.Context, f DeliveryFilter) ([]fairway.Delivery, error) {
-	q := filled("project", string(f.Project), "service", string(f.Service), "status", string(f.Status))
+	q := filled("project", string(f.Project), "service", string(f.Service), "stage", string(f.Stage), "status", string(f.Status), "cursor", f.Before.cursor())
 	if f.Open {
 		q.Set("open", "true")
 	}
-	if f.Limit != 0 {
-		q.Set("limit", strconv.Itoa(f.Limit))
-	}
-	return getList[fairway.Delivery](ctx, c, q, "deliveries")
+	return getAll[fairway.Delivery](ctx, c, q, cmp.Or(f.Limit, usualLimit), "deliveries")
 }
 
 // Delivery implements [Backend].
@@ -145,20 +157,23 @@ func (c *Client) Events(ctx context.Context, f EventFilter) ([]StoredEvent, erro
 	if f.After != 0 {
 		q.Set("after", strconv.FormatUint(f.After, 10))
 	}
+	if f.Before != 0 {
+		q.Set("cursor", cursor("e", "before", strconv.FormatUint(f.Before, 10)))
+	}
 	if f.Limit != 0 {
-		q.Set("limit", strconv.Itoa(f.Limit))
+		q.Set("limit", strconv.Itoa(min(f.Limit, mostEvents)))
 	}
 	return getList[StoredEvent](ctx, c, q, "events")
 }
 
 // Targets implements [Backend].
 func (c *Client) Targets(ctx context.Context) ([]TargetState, error) {
-	return getList[TargetState](ctx, c, nil, "targets")
+	return getAll[TargetState](ctx, c, nil, 0, "targets")
 }
 
 // Routes implements [Backend].
 func (c *Client) Routes(ctx context.Context) ([]RouteState, error) {
-	return getList[RouteState](ctx, c, nil, "routes")
+	return getAll[RouteState](ctx, c, nil, 0, "routes")
 }
 
 // Status implements [Backend].

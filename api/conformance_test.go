@@ -29,13 +29,20 @@ type method struct {
 	call   func(context.Context, api.Backend) (any, error)
 	asked  any // what the Backend has to see
 	answer any
+	served any // what it has to see through a server, when that is not the same
+}
+
+// through says what the Backend sees through a server.
+func (m method) through(served any) method {
+	m.served = served
+	return m
 }
 
 func of[T any](name string, asked any, call func(context.Context, api.Backend) (T, error)) method {
 	return method{name, func(ctx context.Context, b api.Backend) (any, error) {
 		v, err := call(ctx, b)
 		return v, err
-	}, asked, filled[T]()}
+	}, asked, filled[T](), asked}
 }
 
 // odd is an identifier that a path can carry only if it is escaped.
@@ -55,6 +62,7 @@ func methods() []method {
 		upstream = filled[api.ConfigureUpstream]()
 		sync     = filled[api.SyncUpstream]()
 		ds       = filled[api.DeliveryFilter]()
+		services = filled[api.ServiceFilter]()
 		event    = fairway.Event{SpecVersion: "1.0", ID: "1", Source: "/ci", Type: "any.type", Time: when, Subject: "s", Context: "c", Reason: "since <it> was", Data: []byte(`{"a":"<"}`), ContentType: "application/json"}
 	)
 	ds.Status = fairway.StatusRejected
@@ -99,12 +107,13 @@ func methods() []method {
 			return b.SyncUpstream(ctx, sync)
 		}),
 		of("SetRoute", route, func(ctx context.Context, b api.Backend) (api.RouteState, error) { return b.SetRoute(ctx, route) }),
-		of("Services", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, odd) }),
-		of("Services of all", fairway.ProjectName(""), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, "") }),
+		of("Services", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, odd) }).through(api.ServiceFilter{Project: odd, Limit: 1000}),
+		of("ServicePage", services, func(ctx context.Context, b api.Backend) (api.ServicePage, error) { return b.ServicePage(ctx, services) }),
+		of("Services of all", fairway.ProjectName(""), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, "") }).through(api.ServiceFilter{Limit: 1000}),
 		of("Deliveries", ds, func(ctx context.Context, b api.Backend) ([]fairway.Delivery, error) { return b.Deliveries(ctx, ds) }),
 		of("Deliveries all", api.DeliveryFilter{}, func(ctx context.Context, b api.Backend) ([]fairway.Delivery, error) {
 			return b.Deliveries(ctx, api.DeliveryFilter{})
-		}),
+		}).through(api.DeliveryFilter{Limit: 100}),
 		of("Delivery", odd, func(ctx context.Context, b api.Backend) (fairway.Delivery, error) { return b.Delivery(ctx, odd) }),
 		of("DeliveryEvents", odd, func(ctx context.Context, b api.Backend) ([]fairway.Event, error) { return b.DeliveryEvents(ctx, odd) }),
 		evaluation,
@@ -124,11 +133,11 @@ func methods() []method {
 		of("Routes", nil, func(ctx context.Context, b api.Backend) ([]api.RouteState, error) { return b.Routes(ctx) }),
 		of("Status", nil, func(ctx context.Context, b api.Backend) (api.Status, error) { return b.Status(ctx) }),
 		{"Events", func(ctx context.Context, b api.Backend) (any, error) { return b.Events(ctx, filled[api.EventFilter]()) },
-			filled[api.EventFilter](), []api.StoredEvent{}},
+			filled[api.EventFilter](), []api.StoredEvent{}, filled[api.EventFilter]()},
 		{"Logs", func(ctx context.Context, b api.Backend) (any, error) {
 			out := &buffer{}
 			return out.String(), b.Logs(ctx, odd, io.Discard, false)
-		}, []any{odd, false}, ""},
+		}, []any{odd, false}, "", []any{odd, false}},
 	}
 }
 
@@ -145,8 +154,12 @@ func TestAnswers(t *testing.T) {
 					t.Errorf("%s: %v", c.name, err)
 					continue
 				}
-				if asked := m.lastAsked(); !reflect.DeepEqual(asked, c.asked) {
-					t.Errorf("%s: the Backend was asked\n%#v, want\n%#v", c.name, asked, c.asked)
+				want := c.asked
+				if how == "client" {
+					want = c.served
+				}
+				if asked := m.lastAsked(); !reflect.DeepEqual(asked, want) {
+					t.Errorf("%s: the Backend was asked\n%#v, want\n%#v", c.name, asked, want)
 				}
 				if l, ok := got.([]api.StoredEvent); ok && len(l) == 0 {
 					continue
@@ -255,6 +268,7 @@ func TestEventsInPages(t *testing.T) {
 				first, last uint64
 			}{
 				{api.EventFilter{}, 1, 5}, {api.EventFilter{Limit: 2}, 4, 5}, {api.EventFilter{After: 1, Limit: 2}, 2, 3}, {api.EventFilter{After: 3}, 4, 5},
+				{api.EventFilter{Before: 5, Limit: 2}, 3, 4},
 			} {
 				es, err := b.Events(t.Context(), c.f)
 				if err != nil || len(es) == 0 || es[0].Seq != c.first || es[len(es)-1].Seq != c.last {

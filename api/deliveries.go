@@ -15,16 +15,18 @@ var deliveryStatuses = []string{
 }
 
 func (s *server) listDeliveries(w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, "project", "service", "status", "open", "limit")
+	q, err := query(r, "project", "service", "stage", "status", "open", "limit", "cursor")
 	if err != nil {
 		return err
 	}
 	f := DeliveryFilter{
 		Project: fairway.ProjectName(q.text("project")),
 		Service: fairway.ServiceName(q.text("service")),
+		Stage:   fairway.StageName(q.text("stage")),
 		Status:  fairway.DeliveryStatus(q.text("status")),
 		Open:    q.flag("open"),
-		Limit:   int(q.number("limit", 31)),
+		Before:  q.position(),
+		Limit:   q.limit(usualLimit, mostLimit),
 	}
 	if f.Status != "" && !slices.Contains(deliveryStatuses, string(f.Status)) {
 		q.add("status", string(f.Status), "is not a status", "use one of "+strings.Join(deliveryStatuses, ", "))
@@ -33,7 +35,14 @@ func (s *server) listDeliveries(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ds, err := s.b.Deliveries(r.Context(), f)
-	return answerList(w, http.StatusOK, ds, err)
+	if err != nil {
+		return err
+	}
+	l := listOf(ds)
+	if len(ds) >= f.Limit {
+		l.Next = PositionOf(ds[len(ds)-1]).cursor()
+	}
+	return writeJSON(w, http.StatusOK, l)
 }
 
 func (s *server) showDelivery(w http.ResponseWriter, r *http.Request) error {

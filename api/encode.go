@@ -7,19 +7,6 @@ import (
 	"net/http"
 )
 
-// list is the document of every list.
-type list[T any] struct {
-	Items []T `json:"items"`
-}
-
-// listOf makes a list whose items are never null.
-func listOf[T any](items []T) list[T] {
-	if items == nil {
-		items = []T{}
-	}
-	return list[T]{items}
-}
-
 // writeJSON answers with v. Nothing has been written when it returns an
 // error.
 func writeJSON(w http.ResponseWriter, status int, v any) error {

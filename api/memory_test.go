@@ -128,6 +128,9 @@ func (m *memory) SetRoute(_ context.Context, r api.SetRoute) (api.RouteState, er
 func (m *memory) Services(_ context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error) {
 	return given[[]fairway.ServiceView](m, p)
 }
+func (m *memory) ServicePage(_ context.Context, f api.ServiceFilter) (api.ServicePage, error) {
+	return given[api.ServicePage](m, f)
+}
 func (m *memory) Deliveries(_ context.Context, f api.DeliveryFilter) ([]fairway.Delivery, error) {
 	return given[[]fairway.Delivery](m, f)
 }
@@ -187,6 +190,9 @@ func (m *memory) Events(_ context.Context, f api.EventFilter) ([]api.StoredEvent
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	found := m.events[min(int(f.After), len(m.events)):]
+	if f.Before > 0 {
+		found = found[:min(int(f.Before)-1, len(found))]
+	}
 	switch {
 	case f.Limit == 0 || len(found) <= f.Limit:
 	case f.After > 0:

@@ -8,11 +8,11 @@ import (
 )
 
 func (s *server) listProjects(w http.ResponseWriter, r *http.Request) error {
-	if err := noQuery(r); err != nil {
+	ps, err := s.b.Projects(r.Context())
+	if err != nil {
 		return err
 	}
-	ps, err := s.b.Projects(r.Context())
-	return answerList(w, http.StatusOK, ps, err)
+	return answerPart(w, r, "p", ps, func(p Project) string { return string(p.Name) })
 }
 
 func (s *server) createProject(w http.ResponseWriter, r *http.Request) error {

@@ -3,9 +3,9 @@ package api
 import "net/http"
 
 func (s *server) listRoutes(w http.ResponseWriter, r *http.Request) error {
-	if err := noQuery(r); err != nil {
+	rs, err := s.b.Routes(r.Context())
+	if err != nil {
 		return err
 	}
-	rs, err := s.b.Routes(r.Context())
-	return answerList(w, http.StatusOK, rs, err)
+	return answerPart(w, r, "r", rs, func(t RouteState) string { return string(t.Namespace) + "/" + string(t.Service) })
 }

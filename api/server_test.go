@@ -81,7 +81,7 @@ func TestRefusals(t *testing.T) {
 		{"too large", "POST", artifacts, js, `{"image":"` + strings.Repeat("x", 2000) + `"}`, 413, fairway.KindInvalid, []string{"1000 bytes"}},
 		{"malformed event", "POST", "/api/v1/events", js, `{"specversion":"1.0"}`, 400, fairway.KindInvalid, []string{`"field":"type"`}},
 		{"event too large", "POST", "/api/v1/events", js, strings.Repeat(" ", 2000) + event, 413, fairway.KindInvalid, []string{"1000 bytes"}},
-		{"unknown parameter", "GET", "/api/v1/deliveries?projekt=p", "", "", 422, fairway.KindInvalid, []string{"projekt", "use project, service, status, open, limit"}},
+		{"unknown parameter", "GET", "/api/v1/deliveries?projekt=p", "", "", 422, fairway.KindInvalid, []string{"projekt", "use project, service, stage, status, open, limit, cursor"}},
 		{"parameter where none is", "GET", "/api/v1/status?v=1", "", "", 422, fairway.KindInvalid, []string{"takes none"}},
 		{"parameter twice", "GET", "/api/v1/services?project=a&project=b", "", "", 422, fairway.KindInvalid, []string{"more than once"}},
 		{"all parameters", "GET", "/api/v1/deliveries?status=done&open=1&limit=-1", "", "", 422, fairway.KindInvalid, []string{"superseded", "open=true", "is not a count"}},

@@ -7,23 +7,39 @@ import (
 )
 
 func (s *server) listServices(w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, "project")
-	if err == nil {
-		err = q.err()
-	}
+	q, err := query(r, "project", "text", "stage", "limit", "cursor")
 	if err != nil {
 		return err
 	}
-	views, err := s.b.Services(r.Context(), fairway.ProjectName(q.text("project")))
-	return answerList(w, http.StatusOK, views, err)
+	return s.servicePage(w, r, q, fairway.ProjectName(q.text("project")))
 }
 
 func (s *server) listProjectServices(w http.ResponseWriter, r *http.Request) error {
-	if err := noQuery(r); err != nil {
+	q, err := query(r, "text", "stage", "limit", "cursor")
+	if err != nil {
 		return err
 	}
-	views, err := s.b.Services(r.Context(), fairway.ProjectName(r.PathValue("project")))
-	return answerList(w, http.StatusOK, views, err)
+	return s.servicePage(w, r, q, fairway.ProjectName(r.PathValue("project")))
+}
+
+func (s *server) servicePage(w http.ResponseWriter, r *http.Request, q *params, p fairway.ProjectName) error {
+	f := ServiceFilter{Project: p, Text: q.text("text"), Stage: fairway.StageName(q.text("stage")), Limit: q.limit(usualLimit, mostLimit)}
+	if at := q.place("s", 2); at != nil {
+		f.After = ServiceKey{fairway.ProjectName(at[0]), fairway.ServiceName(at[1])}
+	}
+	if err := q.err(); err != nil {
+		return err
+	}
+	page, err := s.b.ServicePage(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	l := listOf(page.Items)
+	l.Total = &page.Total
+	if n := len(page.Items); n >= f.Limit {
+		l.Next = ServiceKey{page.Items[n-1].Project, page.Items[n-1].Service}.cursor()
+	}
+	return writeJSON(w, http.StatusOK, l)
 }
 
 func (s *server) onboardService(w http.ResponseWriter, r *http.Request) error {

@@ -3,9 +3,9 @@ package api
 import "net/http"
 
 func (s *server) listTargets(w http.ResponseWriter, r *http.Request) error {
-	if err := noQuery(r); err != nil {
+	ts, err := s.b.Targets(r.Context())
+	if err != nil {
 		return err
 	}
-	ts, err := s.b.Targets(r.Context())
-	return answerList(w, http.StatusOK, ts, err)
+	return answerPart(w, r, "t", ts, func(t TargetState) string { return t.Job + " " + t.URL })
 }

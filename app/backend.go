@@ -80,31 +80,6 @@ func (b *backend) Project(ctx context.Context, p fairway.ProjectName) (api.Proje
 	return b.projectOf(i), err
 }
 
-// Services implements [api.Backend].
-func (b *backend) Services(ctx context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error) {
-	if err := b.reading(); err != nil {
-		return nil, err
-	}
-	var infos []project.Info
-	var err error
-	if p != "" {
-		infos = make([]project.Info, 1)
-		infos[0], err = b.keeper.Project(ctx, p)
-	} else {
-		infos, err = b.keeper.Projects(ctx)
-	}
-	if err != nil {
-		return nil, err
-	}
-	var out []fairway.ServiceView
-	for _, i := range infos {
-		for _, s := range i.Services {
-			out = append(out, b.serviceView(i, s))
-		}
-	}
-	return out, nil
-}
-
 // serviceView shows every stage of the shipyard, also those that no delivery
 // has reached yet.
 func (b *backend) serviceView(i project.Info, s fairway.ServiceName) fairway.ServiceView {
@@ -129,7 +104,8 @@ func (b *backend) Deliveries(_ context.Context, f api.DeliveryFilter) ([]fairway
 	if err := b.reading(); err != nil {
 		return nil, err
 	}
-	return b.view.Deliveries(controller.DeliveryFilter{Project: f.Project, Service: f.Service, Status: f.Status, Open: f.Open, Limit: f.Limit}), nil
+	return b.view.Deliveries(controller.DeliveryFilter{Project: f.Project, Service: f.Service, Stage: f.Stage, Status: f.Status, Open: f.Open,
+		Before: controller.Position(f.Before), Limit: f.Limit}), nil
 }
 
 // Delivery implements [api.Backend].
@@ -169,7 +145,7 @@ func (b *backend) Events(_ context.Context, f api.EventFilter) ([]api.StoredEven
 	if err := b.reading(); err != nil {
 		return nil, err
 	}
-	got := b.view.Events(controller.EventFilter{Project: f.Project, Service: f.Service, Delivery: f.Delivery, Type: f.Type, After: f.After, Limit: f.Limit})
+	got := b.view.Events(controller.EventFilter{Project: f.Project, Service: f.Service, Delivery: f.Delivery, Type: f.Type, After: f.After, Before: f.Before, Limit: f.Limit})
 	return stored(got), nil
 }
 

@@ -332,6 +332,11 @@ func (s *shop) Services(_ context.Context, n fairway.ProjectName) ([]fairway.Ser
 	return out, nil
 }
 
+func (s *shop) ServicePage(ctx context.Context, f api.ServiceFilter) (api.ServicePage, error) {
+	all, err := s.Services(ctx, f.Project)
+	return api.ServicePage{Items: all, Total: len(all)}, err
+}
+
 func serviceView(p fairway.ProjectName, s fairway.ServiceName) fairway.ServiceView {
 	a := func(tag string) fairway.Artifact {
 		return fairway.Artifact{Image: "127.0.0.1:8080/sockshop/carts", Tag: tag}

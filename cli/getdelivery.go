@@ -55,7 +55,7 @@ func (c *cli) getDeliveries() *cobra.Command {
 	var f api.DeliveryFilter
 	status := oneOf{allowed: statuses}
 	cmd := &cobra.Command{
-		Use:   "deliveries [--project PROJECT] [--service SERVICE] [--status STATUS] [--open]",
+		Use:   "deliveries [--project PROJECT] [--service SERVICE] [--stage STAGE] [--status STATUS] [--open]",
 		Short: "List deliveries, the newest first",
 		Long: long("Lists deliveries with where each is and the reason of the latest decision.",
 			"to find a delivery's id, what is under way, or what was turned away.",
@@ -65,6 +65,7 @@ func (c *cli) getDeliveries() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar((*string)(&f.Project), "project", "", "only this `project`'s")
 	fl.StringVar((*string)(&f.Service), "service", "", "only this `service`'s")
+	fl.StringVar((*string)(&f.Stage), "stage", "", "only those that are, or ended, in this `stage`")
 	fl.Var(&status, "status", "only those of this `status`: "+strings.Join(statuses, ", "))
 	fl.BoolVar(&f.Open, "open", false, "only those that have not ended")
 	fl.IntVar(&f.Limit, "limit", 20, "at most this `number`")

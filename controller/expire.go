@@ -96,6 +96,7 @@ func (v *View) forget(ids []fairway.DeliveryID) {
 		delete(v.rows, id)
 		delete(v.texts, id)
 	}
+	v.index.remove(gone)
 	v.order = slices.DeleteFunc(v.order, func(r *row) bool { return gone[r] })
 	v.whole = slices.DeleteFunc(v.whole, func(r *row) bool { return gone[r] })
 	v.wake()

@@ -30,10 +30,14 @@ func (v *View) setRow(d Row) {
 	if r == nil {
 		r = &row{d}
 		v.rows[d.ID] = r
-		v.insert(r)
+		v.order = inserted(v.order, r, v.loading)
+		v.index.add(r, v.loading)
+		v.index.moved(r, fairway.StatusRunning, v.loading)
 	} else {
 		v.count(r.d.Delivery, -1)
+		before := r.d.Status
 		r.d = d
+		v.index.moved(r, before, v.loading)
 	}
 	v.count(d.Delivery, 1)
 	if !d.Status.Ended() {
@@ -46,19 +50,6 @@ func (v *View) setRow(d Row) {
 		v.whole = append(v.whole, r)
 	}
 	v.shed()
-}
-
-// insert puts a new row into the order. The newest is the usual one, so that
-// little is moved.
-func (v *View) insert(r *row) {
-	n := len(v.order)
-	v.order = append(v.order, r)
-	if v.loading || n == 0 || byAge(v.order[n-1], r) < 0 {
-		return
-	}
-	at, _ := slices.BinarySearchFunc(v.order[:n], r, byAge)
-	copy(v.order[at+1:], v.order[at:n])
-	v.order[at] = r
 }
 
 // shed lets go of the stages of what ended long ago.
@@ -93,9 +84,11 @@ func (v *View) also(id fairway.DeliveryID) []uint64 {
 type DeliveryFilter struct {
 	Project fairway.ProjectName
 	Service fairway.ServiceName
+	Stage   fairway.StageName // where it is, or where it ended
 	Status  fairway.DeliveryStatus
-	Open    bool // only those that have not ended
-	Limit   int  // default 100
+	Open    bool     // only those that have not ended
+	Before  Position // only those behind it
+	Limit   int      // default 100
 }
 
 // Deliveries lists deliveries, the latest first. Those that ended long ago
@@ -106,12 +99,8 @@ func (v *View) Deliveries(f DeliveryFilter) []fairway.Delivery {
 	}
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	all := v.order
-	if f.Open {
-		all = slices.SortedFunc(maps.Values(v.open), byAge)
-	}
 	var out []fairway.Delivery
-	for _, r := range slices.Backward(all) {
+	for _, r := range slices.Backward(upTo(v.among(f), f.Before)) {
 		if len(out) == f.Limit {
 			break
 		}
@@ -124,7 +113,7 @@ func (v *View) Deliveries(f DeliveryFilter) []fairway.Delivery {
 
 func (f DeliveryFilter) matches(d fairway.Delivery) bool {
 	return (f.Project == "" || d.Project == f.Project) && (f.Service == "" || d.Service == f.Service) &&
-		(f.Status == "" || d.Status == f.Status)
+		(f.Status == "" || d.Status == f.Status) && (f.Stage == "" || d.Stage == f.Stage) && !(f.Open && d.Status.Ended())
 }
 
 // Delivery finds a delivery by its id or an unambiguous beginning of it, at

@@ -30,7 +30,8 @@ type View struct {
 	rows      map[fairway.DeliveryID]*row
 	claims    map[fairway.DeliveryID]service // ids that a decision under way may give
 	order     []*row                         // by age, the oldest first
-	loading   bool                           // order is sorted at the end
+	index     index
+	loading   bool // order is sorted at the end
 	open      map[fairway.DeliveryID]*row
 	counts    map[CountKey]int
 	whole     []*row // ended rows with their stages, the longest ended first
@@ -53,7 +54,7 @@ type Stored struct {
 func NewView() *View {
 	return &View{
 		services: map[service]fairway.ServiceView{}, removals: map[service]Removal{},
-		rows: map[fairway.DeliveryID]*row{}, open: map[fairway.DeliveryID]*row{}, counts: map[CountKey]int{}, loading: true, keepWhole: keepWhole, trouble: map[string]error{}, claims: map[fairway.DeliveryID]service{},
+		rows: map[fairway.DeliveryID]*row{}, index: newIndex(), open: map[fairway.DeliveryID]*row{}, counts: map[CountKey]int{}, loading: true, keepWhole: keepWhole, trouble: map[string]error{}, claims: map[fairway.DeliveryID]service{},
 		texts: map[fairway.DeliveryID]string{}, subs: map[int]chan struct{}{}, version: 1,
 	}
 }
@@ -122,6 +123,7 @@ func (v *View) loaded() {
 	defer v.mu.Unlock()
 	v.loading = false
 	slices.SortFunc(v.order, byAge)
+	v.index.sort()
 	slices.SortStableFunc(v.events, func(a, b Stored) int { return a.Time.Compare(b.Time) })
 	for i := range v.events {
 		v.events[i].Seq = v.version - uint64(len(v.events)-1-i)
@@ -229,21 +231,27 @@ type EventFilter struct {
 	Delivery fairway.DeliveryID
 	Type     string
 	After    uint64 // only events with a larger Seq
+	Before   uint64 // only events with a smaller Seq; 0 means all
 	Limit    int    // default 200
 }
 
-// Events lists events, oldest first: the latest Limit of them, or the first
-// Limit of those after After, so that whoever reads on misses none.
+// Events lists events, oldest first: the latest Limit of them (before Before),
+// or the first Limit of those after After, so that whoever reads on misses
+// none.
 func (v *View) Events(f EventFilter) []Stored {
 	if f.Limit <= 0 {
 		f.Limit = 200
 	}
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	known := v.events
+	if f.Before > 0 {
+		known = known[:sort.Search(len(known), func(i int) bool { return known[i].Seq >= f.Before })]
+	}
 	var out []Stored
 	if f.After > 0 {
-		from := sort.Search(len(v.events), func(i int) bool { return v.events[i].Seq > f.After })
-		for _, e := range v.events[from:] {
+		from := sort.Search(len(known), func(i int) bool { return known[i].Seq > f.After })
+		for _, e := range known[from:] {
 			if len(out) == f.Limit {
 				break
 			}
@@ -253,7 +261,7 @@ func (v *View) Events(f EventFilter) []Stored {
 		}
 		return out
 	}
-	for _, e := range slices.Backward(v.events) {
+	for _, e := range slices.Backward(known) {
 		if len(out) == f.Limit {
 			break
 		}

@@ -199,13 +199,12 @@ func (k *Keeper) Project(ctx context.Context, name fairway.ProjectName) (Info, e
 		if err != nil {
 			return Info{}, err
 		}
-		for _, sv := range services {
-			if !slices.Contains(p.Services, sv) {
-				p.Services = append(p.Services, sv)
-			}
+		if !slices.Equal(services, p.Services) { // as they are, almost always
+			p.Services = slices.Concat(p.Services, services)
+			slices.Sort(p.Services)
+			p.Services = slices.Compact(p.Services)
 		}
 	}
-	slices.Sort(p.Services)
 	return p, nil
 }
 
