@@ -86,6 +86,7 @@ type Backend interface {
 	Watch(ctx context.Context, f func(Change) error) error
 	Status(ctx context.Context) (Status, error)
 	monitoring
+	overview
 }
 
 // InvalidateEvaluation is a person's word that an evaluation does not count.

@@ -66,6 +66,8 @@ func methods() []method {
 		event    = fairway.Event{SpecVersion: "1.0", ID: "1", Source: "/ci", Type: "any.type", Time: when, Subject: "s", Context: "c", Reason: "since <it> was", Data: []byte(`{"a":"<"}`), ContentType: "application/json"}
 	)
 	ds.Status = fairway.StatusRejected
+	board := filled[api.BoardFilter]()
+	board.State = api.BoardMoving
 	evaluation := of("Evaluation", odd, func(ctx context.Context, b api.Backend) (fairway.Evaluation, error) { return b.Evaluation(ctx, odd) })
 	evaluation.answer, _ = newMemory().Evaluation(context.Background(), odd)
 	page := filled[fairway.EvaluationFilter]()
@@ -110,6 +112,8 @@ func methods() []method {
 		of("Services", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, odd) }).through(api.ServiceFilter{Project: odd, Limit: 1000}),
 		of("ServicePage", services, func(ctx context.Context, b api.Backend) (api.ServicePage, error) { return b.ServicePage(ctx, services) }),
 		of("Services of all", fairway.ProjectName(""), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, "") }).through(api.ServiceFilter{Limit: 1000}),
+		of("Board", board, func(ctx context.Context, b api.Backend) (api.Board, error) { return b.Board(ctx, board) }),
+		of("CommitDiff", []any{fairway.ProjectName(odd), odd}, func(ctx context.Context, b api.Backend) (api.CommitDiff, error) { return b.CommitDiff(ctx, odd, odd) }),
 		of("Deliveries", ds, func(ctx context.Context, b api.Backend) ([]fairway.Delivery, error) { return b.Deliveries(ctx, ds) }),
 		of("Deliveries all", api.DeliveryFilter{}, func(ctx context.Context, b api.Backend) ([]fairway.Delivery, error) {
 			return b.Deliveries(ctx, api.DeliveryFilter{})

@@ -131,6 +131,12 @@ func (m *memory) Services(_ context.Context, p fairway.ProjectName) ([]fairway.S
 func (m *memory) ServicePage(_ context.Context, f api.ServiceFilter) (api.ServicePage, error) {
 	return given[api.ServicePage](m, f)
 }
+func (m *memory) Board(_ context.Context, f api.BoardFilter) (api.Board, error) {
+	return given[api.Board](m, f)
+}
+func (m *memory) CommitDiff(_ context.Context, p fairway.ProjectName, commit string) (api.CommitDiff, error) {
+	return given[api.CommitDiff](m, []any{p, commit})
+}
 func (m *memory) Deliveries(_ context.Context, f api.DeliveryFilter) ([]fairway.Delivery, error) {
 	return given[[]fairway.Delivery](m, f)
 }

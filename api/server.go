@@ -100,6 +100,7 @@ func (s *server) routes() map[string]methods {
 		"projects/{project}/upstream":               methods{http.MethodPut: s.configureUpstream}.with(http.MethodDelete, s.removeUpstream),
 		"projects/{project}/upstream/sync":          {http.MethodPost: s.syncUpstream},
 		"projects/{project}/services/{s}":           {http.MethodDelete: s.delete},
+		"projects/{project}/commits/{commit}":       read(s.showCommit),
 		"projects/{project}/services":               read(s.listProjectServices).with(http.MethodPost, s.onboardService),
 		"projects/{project}/services/{s}/resources": {http.MethodPut: s.addResources},
 		"projects/{project}/services/{s}/artifacts": {http.MethodPost: s.sendArtifact},
@@ -112,6 +113,7 @@ func (s *server) routes() map[string]methods {
 		"monitoring/{k}":              {http.MethodPut: s.configureMonitoring, http.MethodDelete: s.removeMonitoring},
 		"monitoring/{k}/check":        {http.MethodPost: s.checkMonitoring},
 		"services":                    read(s.listServices),
+		"board":                       read(s.showBoard),
 		"deliveries":                  read(s.listDeliveries),
 		"deliveries/{id}":             read(s.showDelivery),
 		"deliveries/{id}/events":      read(s.listDeliveryEvents),
@@ -169,5 +171,5 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func unknownPath(_ http.ResponseWriter, r *http.Request) error {
-	return fairway.Errorf(fairway.KindNotFound, "there is no %s; the API begins at %s with projects, services, deliveries, evaluations, reports, events, targets, routes, monitoring, status and watch", r.URL.Path, Prefix)
+	return fairway.Errorf(fairway.KindNotFound, "there is no %s; the API begins at %s with board, projects, services, deliveries, evaluations, reports, events, targets, routes, monitoring, status and watch", r.URL.Path, Prefix)
 }

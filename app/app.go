@@ -54,6 +54,7 @@ type App struct {
 	keeper     *project.Keeper
 	control    *controller.Controller
 	view       *controller.View
+	readiness  readiness
 
 	refusals *prometheus.CounterVec
 	changing sync.RWMutex // held, for reading, while services and projects are added; a deletion begins alone

@@ -84,6 +84,11 @@ func (b *backend) Project(ctx context.Context, p fairway.ProjectName) (api.Proje
 // has reached yet.
 func (b *backend) serviceView(i project.Info, s fairway.ServiceName) fairway.ServiceView {
 	v, _ := b.view.Service(i.Name, s)
+	return withStages(v, &i, s)
+}
+
+// withStages names the view and gives it all stages in the shipyard's order.
+func withStages(v fairway.ServiceView, i *project.Info, s fairway.ServiceName) fairway.ServiceView {
 	v.Project, v.Service = i.Name, s
 	stages := make([]fairway.StageView, 0, len(i.Shipyard.Stages))
 	for _, st := range i.Shipyard.Stages {

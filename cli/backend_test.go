@@ -353,6 +353,12 @@ func serviceView(p fairway.ProjectName, s fairway.ServiceName) fairway.ServiceVi
 	}}
 }
 
+func (s *shop) Board(context.Context, api.BoardFilter) (api.Board, error) { return api.Board{}, nil }
+
+func (s *shop) CommitDiff(context.Context, fairway.ProjectName, string) (api.CommitDiff, error) {
+	return api.CommitDiff{}, nil
+}
+
 func (s *shop) Deliveries(_ context.Context, f api.DeliveryFilter) ([]fairway.Delivery, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
