@@ -54,15 +54,26 @@ type Delivery struct {
 	Colour    Colour         `json:"slot,omitempty"`
 	Warned    bool           `json:"warned,omitempty"` // some gate warned on the way
 	NotJudged bool           `json:"notJudged,omitempty"`
+	Back      bool           `json:"back,omitempty"` // it brings a version back that was released before
 	Paused    bool           `json:"paused,omitempty"`
 	Reason    string         `json:"reason"` // the latest decision's
 	StartedAt time.Time      `json:"startedAt"`
 	UpdatedAt time.Time      `json:"updatedAt"`
 	EndedAt   *time.Time     `json:"endedAt,omitempty"`
 	Stages    []StageRecord  `json:"stages,omitempty"`
+	// Served is when its version had traffic in Stage; nil when it had none.
+	Served *Served `json:"served,omitempty"`
 	// Carried is the configuration that the delivery brings along; nil for one
 	// that runs an artifact with what is configured already.
 	Carried *Carried `json:"carried,omitempty"`
+}
+
+// Served is when a version had traffic.
+type Served struct {
+	From time.Time `json:"from"`
+	// Until is when it was taken back because the delivery failed; nil where
+	// it was not.
+	Until *time.Time `json:"until,omitempty"`
 }
 
 // Carried names a configuration in git that a delivery brings to its stages:

@@ -152,7 +152,7 @@ func (d *decider) artifact(in Artifact) {
 	x := &Delivery{
 		Delivery: fairway.Delivery{
 			ID: d.newID(in), Project: d.s.Project, Service: d.s.Service, Artifact: in.Artifact,
-			Status: fairway.StatusRunning, StartedAt: d.now, UpdatedAt: d.now, Carried: in.Carried,
+			Status: fairway.StatusRunning, StartedAt: d.now, UpdatedAt: d.now, Carried: in.Carried, Back: in.Only && in.Carried == nil,
 		},
 		Order: d.s.Accepted, Plan: in.Plan, At: at, Only: in.Only,
 	}

@@ -84,7 +84,7 @@ func (d *decider) deployed(x *Delivery, r Result) {
 	st.Occupants[x.Colour] = o
 	if x.plan().DeploymentStrategy == fairway.Direct {
 		st.Weights = fairway.Full(fairway.Single)
-		x.Moved = true
+		d.serves(x, true)
 	}
 	d.closeStep(x, "ok", r.Reason)
 	x.Reason = d.say(x.ID, "%s", r.Reason)
@@ -241,7 +241,7 @@ func (d *decider) released(x *Delivery, e Effect, r Result) {
 	st := d.s.stage(x.plan())
 	st.Weights, st.Stuck, st.ByHand = cloneWeights(e.Weights), "", false
 	first := x.releasesFirst()
-	x.Moved = true
+	d.serves(x, true)
 	x.record().Released = r.Commit
 	d.closeStep(x, "ok", r.Reason)
 	x.Reason = d.say(x.ID, "%s", r.Reason)
@@ -253,6 +253,20 @@ func (d *decider) released(x *Delivery, e Effect, r Result) {
 	d.stageDone(x)
 }
 
+// serves notes that the delivery's version got traffic, or lost it again.
+func (d *decider) serves(x *Delivery, has bool) {
+	now := d.now
+	x.Moved = has
+	switch {
+	case has && x.Served == nil:
+		x.Served = &fairway.Served{From: now}
+	case has:
+		x.Served = &fairway.Served{From: x.Served.From}
+	case x.Served != nil && x.Served.Until == nil:
+		x.Served = &fairway.Served{From: x.Served.From, Until: &now}
+	}
+}
+
 // stageDone marks the version released, arranges the end of its predecessor,
 // and promotes the delivery.
 func (d *decider) stageDone(x *Delivery) {
@@ -261,6 +275,9 @@ func (d *decider) stageDone(x *Delivery) {
 	o := st.Occupants[x.Colour]
 	o.State, o.Since = fairway.OccupantReleased, d.now
 	st.Occupants[x.Colour] = o
+	if x.Served == nil { // somebody had moved all traffic by hand
+		d.serves(x, true)
+	}
 	d.previous(x, p, st)
 	d.closeStep(x, "ok", "")
 	now := d.now
@@ -433,6 +450,9 @@ func (d *decider) rolledBack(x *Delivery, e Effect, r Result) {
 		return
 	}
 	d.closeStep(x, "ok", r.Reason)
+	if !e.Still {
+		d.serves(x, false)
+	}
 	if e.Restore != nil {
 		o := *e.Restore
 		o.State, o.Since = fairway.OccupantReleased, d.now

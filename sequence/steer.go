@@ -180,7 +180,7 @@ func (d *decider) routed(e Effect, r Result) {
 		typ = fairway.TypeRouteChanged
 		st.Weights, st.ByHand = cloneWeights(e.Weights), true
 		if x := d.s.Find(st.Holder); x != nil {
-			x.Moved = e.Weights[x.Colour] > 0
+			d.serves(x, e.Weights[x.Colour] > 0)
 		}
 	}
 	reason := d.say(e.Delivery, "%s (%s: %s)", r.Reason, orSomebody(e.Actor), e.Why)
@@ -225,7 +225,7 @@ func (d *decider) recall(c Command) {
 	d.s.Accepted++
 	x := &Delivery{
 		Delivery: fairway.Delivery{
-			ID: id, Project: d.s.Project, Service: d.s.Service, Artifact: previous.Artifact, Status: fairway.StatusRunning,
+			ID: id, Project: d.s.Project, Service: d.s.Service, Artifact: previous.Artifact, Status: fairway.StatusRunning, Back: true,
 			Stage: c.Stage, Colour: lead.Other(), StartedAt: d.now, UpdatedAt: d.now,
 		},
 		Order: d.s.Accepted, Plan: []fairway.Stage{st.Plan}, Recall: true, Instance: previous.Instance,

@@ -19,7 +19,7 @@ func (d *decider) enter(x *Delivery) {
 	p := x.plan()
 	st := d.s.stage(p)
 	x.Stage, x.Colour, x.Attempt = p.Name, fairway.Single, 0
-	x.Moved, x.Before, x.Instance, x.Window, x.Judged = false, nil, "", nil, false
+	x.Moved, x.Served, x.Before, x.Instance, x.Window, x.Judged = false, nil, nil, "", nil, false
 	x.Stages = append(x.Stages, fairway.StageRecord{Stage: p.Name, EnteredAt: d.now})
 	if st.Holder == "" && st.Route == "" {
 		d.take(x, st)
