@@ -87,6 +87,19 @@ func (g *Guard) redeem(code string) (string, error) {
 	return id, nil
 }
 
+// Sessions returns how many sessions are open.
+func (g *Guard) Sessions() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, end := range g.sessions {
+		if g.now().Before(end) {
+			n++
+		}
+	}
+	return n
+}
+
 // hasSession reports whether the session is open.
 func (g *Guard) hasSession(id string) bool {
 	g.mu.Lock()

@@ -87,6 +87,9 @@ type Backend interface {
 	Status(ctx context.Context) (Status, error)
 	monitoring
 	overview
+	commits
+	figures
+	system
 }
 
 // InvalidateEvaluation is a person's word that an evaluation does not count.

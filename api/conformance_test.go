@@ -11,6 +11,7 @@ import (
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/api"
 	"github.com/fairwaycd/fairway/cloudevents"
+	"github.com/fairwaycd/fairway/dora"
 )
 
 // backends are the Backend itself and the same one through server and client.
@@ -133,6 +134,16 @@ func methods() []method {
 		of("CheckMonitoring", api.MonitoringName{Kind: odd, Project: odd}, func(ctx context.Context, b api.Backend) ([]fairway.Checked, error) {
 			return b.CheckMonitoring(ctx, api.MonitoringName{Kind: odd, Project: odd})
 		}),
+		of("Commits", filled[api.CommitFilter](), func(ctx context.Context, b api.Backend) (api.CommitPage, error) {
+			return b.Commits(ctx, filled[api.CommitFilter]())
+		}),
+		of("Dora", filled[api.DoraFilter](), func(ctx context.Context, b api.Backend) (dora.Figures, error) {
+			return b.Dora(ctx, filled[api.DoraFilter]())
+		}),
+		of("Dora of all", api.DoraFilter{Project: odd}, func(ctx context.Context, b api.Backend) (dora.Figures, error) {
+			return b.Dora(ctx, api.DoraFilter{Project: odd})
+		}),
+		of("System", nil, func(ctx context.Context, b api.Backend) (api.System, error) { return b.System(ctx) }),
 		of("Targets", nil, func(ctx context.Context, b api.Backend) ([]api.TargetState, error) { return b.Targets(ctx) }),
 		of("Routes", nil, func(ctx context.Context, b api.Backend) ([]api.RouteState, error) { return b.Routes(ctx) }),
 		of("Status", nil, func(ctx context.Context, b api.Backend) (api.Status, error) { return b.Status(ctx) }),

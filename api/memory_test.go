@@ -13,6 +13,7 @@ import (
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/api"
+	"github.com/fairwaycd/fairway/dora"
 )
 
 // memory is a Backend that gives fixed answers, remembers what it was asked,
@@ -83,6 +84,13 @@ func (m *memory) CreateProject(_ context.Context, r api.CreateProject) (api.Proj
 func (m *memory) UpdateProject(_ context.Context, r api.UpdateProject) (api.ProjectUpdate, error) {
 	return given[api.ProjectUpdate](m, r)
 }
+func (m *memory) Commits(_ context.Context, f api.CommitFilter) (api.CommitPage, error) {
+	return given[api.CommitPage](m, f)
+}
+func (m *memory) Dora(_ context.Context, f api.DoraFilter) (dora.Figures, error) {
+	return given[dora.Figures](m, f)
+}
+func (m *memory) System(context.Context) (api.System, error) { return given[api.System](m, nil) }
 func (m *memory) Projects(context.Context) ([]api.Project, error) {
 	return given[[]api.Project](m, nil)
 }

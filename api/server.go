@@ -101,6 +101,9 @@ func (s *server) routes() map[string]methods {
 		"projects/{project}/upstream/sync":          {http.MethodPost: s.syncUpstream},
 		"projects/{project}/services/{s}":           {http.MethodDelete: s.delete},
 		"projects/{project}/commits/{commit}":       read(s.showCommit),
+		"projects/{project}/commits":                read(s.listCommits),
+		"projects/{project}/dora":                   read(s.showDora),
+		"projects/{project}/services/{s}/dora":      read(s.showDora),
 		"projects/{project}/services":               read(s.listProjectServices).with(http.MethodPost, s.onboardService),
 		"projects/{project}/services/{s}/resources": {http.MethodPut: s.addResources},
 		"projects/{project}/services/{s}/artifacts": {http.MethodPost: s.sendArtifact},
@@ -128,6 +131,7 @@ func (s *server) routes() map[string]methods {
 		"targets":                     read(s.listTargets),
 		"routes":                      read(s.listRoutes),
 		"status":                      read(s.showStatus),
+		"system":                      read(s.showSystem),
 		"watch":                       {http.MethodGet: s.watch},
 	}
 }
@@ -171,5 +175,5 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func unknownPath(_ http.ResponseWriter, r *http.Request) error {
-	return fairway.Errorf(fairway.KindNotFound, "there is no %s; the API begins at %s with board, projects, services, deliveries, evaluations, reports, events, targets, routes, monitoring, status and watch", r.URL.Path, Prefix)
+	return fairway.Errorf(fairway.KindNotFound, "there is no %s; the API begins at %s with board, projects, services, deliveries, evaluations, reports, events, targets, routes, monitoring, status, system and watch", r.URL.Path, Prefix)
 }

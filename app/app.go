@@ -68,6 +68,7 @@ type App struct {
 	failed       chan error
 
 	catching   atomic.Bool           // what was missed is being caught up with
+	storage    storage               // what the data directory takes
 	missed     atomic.Pointer[error] // why not all that was missed before the start is done
 	broken     atomic.Pointer[error] // why the event store takes nothing
 	storing    atomic.Bool           // events can be stored: from the start of the controller until the API has ended

@@ -280,7 +280,7 @@ func (b *backend) Status(context.Context) (api.Status, error) {
 	if err := b.missed.Load(); err != nil && *err != nil { // the rest works all the same
 		s.Trouble["missed before the start"] = (*err).Error()
 	}
-	for part, err := range b.view.Trouble() {
+	for part, err := range b.trouble() {
 		s.Trouble[part], s.Ready = err.Error(), false
 	}
 	return s, nil

@@ -48,13 +48,7 @@ func withGitActor(h http.Handler) http.Handler {
 // readyz tells whether events are taken, and if not, why.
 func (a *App) readyz(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	trouble := a.view.Trouble()
-	if err := a.space.Short(); err != nil {
-		trouble["disk"] = err
-	}
-	if err := a.broken.Load(); err != nil && *err != nil {
-		trouble["event store"] = *err
-	}
+	trouble := a.trouble()
 	if !a.ready.Load() || len(trouble) > 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		fmt.Fprintln(w, "not ready")

@@ -14,6 +14,7 @@ import (
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/api"
 	"github.com/fairwaycd/fairway/cloudevents"
+	"github.com/fairwaycd/fairway/dora"
 	"github.com/fairwaycd/fairway/shipyard"
 )
 
@@ -419,6 +420,37 @@ func (s *shop) RemoveMonitoring(_ context.Context, n api.MonitoringName) (api.Mo
 
 func (s *shop) CheckMonitoring(_ context.Context, n api.MonitoringName) ([]fairway.Checked, error) {
 	return []fairway.Checked{{What: "half of " + n.Kind, OK: true, Text: "answers"}, {What: "the other half", Text: "lacks a scope"}}, nil
+}
+
+func (s *shop) Dora(_ context.Context, f api.DoraFilter) (dora.Figures, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.project(f.Project)
+	if err != nil {
+		return dora.Figures{}, err
+	}
+	end := noon.Add(-30 * time.Minute)
+	carts := fairway.Delivery{Project: f.Project, Service: "carts", Artifact: fairway.Artifact{Image: "carts", Tag: "0.6.0-1"}, Status: fairway.StatusFinished, Stage: p.Shipyard.Stages[len(p.Shipyard.Stages)-1].Name,
+		StartedAt: noon.Add(-2 * time.Hour), EndedAt: &end, Served: &fairway.Served{From: noon.Add(-time.Hour)}}
+	return dora.Compute([]fairway.Delivery{carts}, carts.Stage, fairway.Window{Start: f.Since, End: noon.Add(5 * time.Minute)}), nil
+}
+
+func (s *shop) Commits(_ context.Context, f api.CommitFilter) (api.CommitPage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.project(f.Project); err != nil {
+		return api.CommitPage{}, err
+	}
+	c := api.Commit{Hash: "0123456789abcdef0123456789abcdef01234567", Author: "ann", Time: noon, Subject: "Configure carts 0.6.0-1 in " + f.Branch, Delivery: "27a7b6b1-0000"}
+	if f.Before != "" {
+		return api.CommitPage{Items: []api.Commit{c}}, nil
+	}
+	return api.CommitPage{Items: []api.Commit{c}, Next: c.Hash}, nil
+}
+
+func (s *shop) System(ctx context.Context) (api.System, error) {
+	st, err := s.Status(ctx)
+	return api.System{Status: st}, err
 }
 
 func (s *shop) Targets(context.Context) ([]api.TargetState, error) {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
-	"time"
 
 	"github.com/fairwaycd/fairway"
 )
@@ -49,39 +47,6 @@ func (s *Store) CreateBranch(ctx context.Context, project fairway.ProjectName, f
 		return false, classify(fmt.Errorf("create branch %s of project %s: %w", name, project, err))
 	}
 	return true, nil
-}
-
-// CommitLine is a commit as a list shows it.
-type CommitLine struct {
-	Hash    string    `json:"hash"`
-	Author  string    `json:"author"`
-	Email   string    `json:"email"`
-	When    time.Time `json:"when"`
-	Subject string    `json:"subject"` // first line of the message
-	Message string    `json:"message"`
-}
-
-// Log returns the last n commits of a branch or a full hash, newest first.
-func (s *Store) Log(ctx context.Context, project fairway.ProjectName, branch string, n int) ([]CommitLine, error) {
-	r, err := s.repo(ctx, project)
-	if err != nil {
-		return nil, err
-	}
-	tip, err := r.resolve(branch)
-	if err != nil {
-		return nil, err
-	}
-	var lines []CommitLine
-	err = walkCommits(r, []hash{tip}, func(h hash, c commit) (bool, error) {
-		if len(lines) >= n {
-			return false, nil
-		}
-		name, email := splitSignature(c.author)
-		subject, _, _ := strings.Cut(c.message, "\n")
-		lines = append(lines, CommitLine{h.String(), name, email, time.Unix(c.seconds(), 0).UTC(), subject, c.message})
-		return true, nil
-	})
-	return lines, err
 }
 
 // Contains reports whether the branch contains the commit.

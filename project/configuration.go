@@ -18,7 +18,7 @@ import (
 // once however often the effect is performed.
 func (k *Keeper) commit(ctx context.Context, c controller.Change, dir string, edit func(files map[string][]byte) (map[string][]byte, error)) (string, error) {
 	info := k.info("", c.Reason)
-	info.Trailers = [][2]string{{"Fairway-Delivery", string(c.Delivery)}}
+	info.Trailers = [][2]string{{git.DeliveryTrailer, string(c.Delivery)}}
 	hash, _, err := k.Git.Commit(ctx, c.Project, string(c.Stage.Name), git.CommitRequest{
 		Info: info, Key: c.Key,
 		Edit: func(s *git.Snapshot) (map[string][]byte, error) {

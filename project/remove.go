@@ -55,7 +55,7 @@ func (k *Keeper) Remove(ctx context.Context, c controller.Change) error {
 		return err
 	}
 	info := k.info("", c.Reason)
-	info.Trailers = [][2]string{{"Fairway-Delivery", string(c.Delivery)}}
+	info.Trailers = [][2]string{{git.DeliveryTrailer, string(c.Delivery)}}
 	commits := map[string]git.CommitRequest{}
 	for b := range branches {
 		commits[b] = git.CommitRequest{Info: info, Edit: func(s *git.Snapshot) (map[string][]byte, error) {
