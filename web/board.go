@@ -2,9 +2,9 @@ package web
 
 import (
 	"cmp"
-	"context"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/fairwaycd/fairway"
@@ -12,44 +12,64 @@ import (
 )
 
 const (
-	// servicesShown is how many services of each project the board shows when
-	// it shows several projects.
-	servicesShown = 50
-	// endedShown is how many ended deliveries the board shows.
-	endedShown = 15
-	// lookedAt is how many deliveries are looked at to find those.
-	lookedAt = 100
+	// movingShown is how many deliveries under way the board shows above its table.
+	movingShown = 8
+	// lookedAt is how many are looked at to find those.
+	lookedAt = 60
+	// queueShown is how many waiting versions a cell names.
+	queueShown = 3
 )
 
 // boardPage is what the board shows.
 type boardPage struct {
-	Status   api.Status
-	Only     fairway.ProjectName // the project that was asked for, or empty
-	Projects []projectView
-	UnderWay []fairway.Delivery
-	Ended    []endedDelivery
+	api.Board
+	Status api.Status
+	Filter api.BoardFilter
+	Tabs   []tab
+	Moving []fairway.Delivery
+	Tables []boardTable
+	Pager  pager
+	Clear  string // the board without search and project; empty where it is that
 }
 
-// projectView is a project's table.
-type projectView struct {
-	api.Project
-	Rows []serviceRow
-	More int // services that are not shown
+// tab is a choice of what a list shows.
+type tab struct {
+	Name    string
+	Count   int
+	Path    string
+	Current bool
+	State   string
 }
 
-// serviceRow is a service's line in it, with a cell for each stage.
-type serviceRow struct {
+// pager leads through the parts of a list.
+type pager struct {
+	From, To, Total int
+	Previous, Next  string // paths; empty where there is none
+}
+
+// boardTable is a project's part of the board.
+type boardTable struct {
+	api.BoardProject
+	Rows []boardRow
+}
+
+// boardRow is a service's line in it, with a cell for each stage.
+type boardRow struct {
 	Service fairway.ServiceName
+	Failed  *fairway.Delivery // its latest delivery, where that failed
 	Cells   []cell
 }
 
 // cell is a service in a stage.
 type cell struct {
 	fairway.StageView
-	Known  bool   // the service is in the stage
-	URL    string // at the gateway; empty while nothing is released
-	Places []place
-	Bar    []segment // how the traffic is split
+	Service fairway.ServiceName
+	URL     string // at the gateway; empty while nothing is released
+	Places  []place
+	Bar     []segment // how the traffic is split
+	Moving  []fairway.Delivery
+	Queue   []fairway.Delivery
+	More    int // waiting versions that are not named
 }
 
 // segment is a colour's part of the traffic, in percent.
@@ -63,108 +83,161 @@ type segment struct {
 type place struct {
 	fairway.Occupant
 	Colour fairway.Colour
-	Share  string
-}
-
-type endedDelivery struct {
-	fairway.Delivery
-	Took string
+	Weight int
+	Split  bool   // the stage has weights
+	Health string // ready, not ready, or empty where it is not known
 }
 
 func (c *console) board(w http.ResponseWriter, r *http.Request) error {
-	ctx := r.Context()
-	status, err := c.backend.Status(ctx)
+	ctx, q := r.Context(), r.URL.Query()
+	page := boardPage{Filter: api.BoardFilter{
+		Project: fairway.ProjectName(q.Get("project")), Search: q.Get("q"), State: q.Get("state"), After: q.Get("after"),
+	}}
+	var err error
+	if page.Status, err = c.backend.Status(ctx); err != nil {
+		return err
+	}
+	if page.Board, err = c.backend.Board(ctx, page.Filter); err != nil {
+		return err
+	}
+	open, err := c.backend.Deliveries(ctx, api.DeliveryFilter{Project: page.Filter.Project, Open: true, Limit: lookedAt})
 	if err != nil {
 		return err
 	}
-	page := boardPage{Status: status, Only: fairway.ProjectName(r.URL.Query().Get("project"))}
-	if page.Projects, err = c.projects(ctx, page.Only, status); err != nil {
-		return err
+	page.Moving = moving(open)
+	page.Tabs = boardTabs(page.Filter, page.Counts)
+	page.Tables = c.tables(page.Board, page.Status)
+	page.Pager = boardPager(page.Filter, page.Board)
+	if page.Filter.Search != "" || page.Filter.Project != "" {
+		page.Clear = boardPath(api.BoardFilter{State: page.Filter.State})
 	}
-	if page.UnderWay, err = c.backend.Deliveries(ctx, api.DeliveryFilter{Project: page.Only, Open: true, Limit: lookedAt}); err != nil {
-		return err
-	}
-	waitingFirst(page.UnderWay)
-	recent, err := c.backend.Deliveries(ctx, api.DeliveryFilter{Project: page.Only, Limit: lookedAt})
-	if err != nil {
-		return err
-	}
-	page.Ended = ended(recent)
 	title := "Board"
-	if page.Only != "" {
-		title = string(page.Only)
+	if page.Filter.Project != "" {
+		title = string(page.Filter.Project) + " · Board"
 	}
 	return c.render(w, r, http.StatusOK, "board", view{Title: title, Live: true, Wide: true, Page: page})
 }
 
-// projects returns the tables of all projects, or of the one asked for.
-func (c *console) projects(ctx context.Context, only fairway.ProjectName, status api.Status) ([]projectView, error) {
-	var projects []api.Project
-	if only != "" {
-		p, err := c.backend.Project(ctx, only)
-		if err != nil {
-			return nil, err
-		}
-		projects = append(projects, p)
-	} else {
-		var err error
-		if projects, err = c.backend.Projects(ctx); err != nil {
-			return nil, err
+// boardPath is the board's address with a filter.
+func boardPath(f api.BoardFilter) string {
+	q := url.Values{}
+	for _, p := range [][2]string{{"project", string(f.Project)}, {"q", f.Search}, {"state", f.State}, {"after", f.After}} {
+		if p[1] != "" {
+			q.Set(p[0], p[1])
 		}
 	}
-	out := make([]projectView, 0, len(projects))
-	for _, p := range projects {
-		if p.Error != "" { // there is nothing to ask about
-			out = append(out, projectView{Project: p})
-			continue
-		}
-		services, err := c.backend.Services(ctx, p.Name)
-		if err != nil {
-			return nil, err
-		}
-		v := projectView{Project: p}
-		if len(projects) > 1 && len(services) > servicesShown {
-			v.More = len(services) - servicesShown
-			services = services[:servicesShown]
-		}
-		for _, s := range services {
-			v.Rows = append(v.Rows, c.row(p.Shipyard, s, status))
-		}
-		out = append(out, v)
+	if len(q) == 0 {
+		return "/"
 	}
-	return out, nil
+	return "/?" + q.Encode()
 }
 
-// row puts a service's stages into the shipyard's order.
-func (c *console) row(y fairway.Shipyard, s fairway.ServiceView, status api.Status) serviceRow {
-	row := serviceRow{Service: s.Service}
-	for _, stage := range y.Stages {
-		i := slices.IndexFunc(s.Stages, func(v fairway.StageView) bool { return v.Stage == stage.Name })
-		if i < 0 {
-			row.Cells = append(row.Cells, cell{StageView: fairway.StageView{Stage: stage.Name}})
-			continue
+func boardTabs(f api.BoardFilter, n api.BoardCounts) []tab {
+	var out []tab
+	for _, t := range []tab{{Name: "All services", Count: n.All}, {Name: "Need people", Count: n.People, State: api.BoardPeople},
+		{Name: "Moving", Count: n.Moving, State: api.BoardMoving}, {Name: "Failed", Count: n.Failed, State: api.BoardFailed}, {Name: "Not ready", Count: n.Unready, State: api.BoardUnready}} {
+		t.Current = f.State == t.State
+		t.Path = boardPath(api.BoardFilter{Project: f.Project, Search: f.Search, State: t.State})
+		out = append(out, t)
+	}
+	return out
+}
+
+func boardPager(f api.BoardFilter, b api.Board) pager {
+	p := pager{From: b.From, To: max(b.From+len(b.Items)-1, 0), Total: b.Total}
+	at := func(after string) string { f.After = after; return boardPath(f) }
+	if b.Next != "" {
+		p.Next = at(b.Next)
+	}
+	if b.HasPrevious {
+		p.Previous = at(b.Previous)
+	}
+	return p
+}
+
+// moving leaves out what waits for a person, which is shown beside it, and
+// what waits for its stage; the newest come first.
+func moving(open []fairway.Delivery) []fairway.Delivery {
+	open = slices.DeleteFunc(open, func(d fairway.Delivery) bool { return needsPerson(d) || d.Paused || d.Step == fairway.StepQueue })
+	slices.SortStableFunc(open, func(a, b fairway.Delivery) int { return b.StartedAt.Compare(a.StartedAt) })
+	return open[:min(len(open), movingShown)]
+}
+
+// needsPerson reports whether the delivery waits for a word of a person.
+func needsPerson(d fairway.Delivery) bool {
+	return d.Step == fairway.StepApprove && !d.Status.Ended()
+}
+
+// tables puts the board's rows into tables, one for each project.
+func (c *console) tables(b api.Board, status api.Status) []boardTable {
+	out := make([]boardTable, len(b.Projects))
+	for i, p := range b.Projects {
+		out[i].BoardProject = p
+		for _, item := range b.Items {
+			if item.Project == p.Name {
+				out[i].Rows = append(out[i].Rows, c.row(p, item, status))
+			}
 		}
-		row.Cells = append(row.Cells, c.cell(s, s.Stages[i], status))
+	}
+	return out
+}
+
+func (c *console) row(p api.BoardProject, item api.BoardRow, status api.Status) boardRow {
+	row := boardRow{Service: item.Service}
+	if d := item.Latest; d != nil && (d.Status == fairway.StatusFailed || d.Status == fairway.StatusRejected) {
+		row.Failed = d
+	}
+	for _, stage := range p.Stages {
+		v := fairway.StageView{Stage: stage.Name}
+		if i := slices.IndexFunc(item.Stages, func(v fairway.StageView) bool { return v.Stage == stage.Name }); i >= 0 {
+			v = item.Stages[i]
+		}
+		row.Cells = append(row.Cells, c.cell(item, v, status))
 	}
 	return row
 }
 
-func (c *console) cell(s fairway.ServiceView, v fairway.StageView, status api.Status) cell {
-	out := cell{StageView: v, Known: true}
+func (c *console) cell(item api.BoardRow, v fairway.StageView, status api.Status) cell {
+	out := cell{StageView: v, Service: item.Service}
 	from := 0
 	for _, colour := range []fairway.Colour{fairway.Single, fairway.Blue, fairway.Green} {
 		if o, ok := v.Occupants[colour]; ok {
-			out.Places = append(out.Places, place{Occupant: o, Colour: colour, Share: share(v.Weights, colour)})
+			p := place{Occupant: o, Colour: colour, Weight: v.Weights[colour], Split: v.Weights != nil}
+			if ready, known := item.Ready[o.Instance]; known && ready {
+				p.Health = "ready"
+			} else if known {
+				p.Health = "not ready"
+			}
+			out.Places = append(out.Places, p)
 		}
 		if width := v.Weights[colour]; width > 0 {
 			out.Bar = append(out.Bar, segment{Colour: colour, From: from, Width: width})
 			from += width
 		}
 	}
-	if _, port, err := net.SplitHostPort(status.Gateway); err == nil && v.Weights != nil {
-		out.URL = "http://" + net.JoinHostPort(fairway.ServiceHost(v.Namespace, s.Service, c.domain), port) + "/"
+	for _, d := range item.Open {
+		switch {
+		case d.Stage != v.Stage:
+		case d.Step == fairway.StepQueue && len(out.Queue) == queueShown:
+			out.More++
+		case d.Step == fairway.StepQueue:
+			out.Queue = append(out.Queue, d)
+		default:
+			out.Moving = append(out.Moving, d)
+		}
 	}
+	out.URL = c.gatewayURL(v, item.Service, status)
 	return out
+}
+
+// gatewayURL is where the service answers in the stage; empty while nothing
+// is released there.
+func (c *console) gatewayURL(v fairway.StageView, s fairway.ServiceName, status api.Status) string {
+	_, port, err := net.SplitHostPort(status.Gateway)
+	if err != nil || v.Weights == nil {
+		return ""
+	}
+	return "http://" + net.JoinHostPort(fairway.ServiceHost(v.Namespace, s, c.domain), port) + "/"
 }
 
 // waitingFirst puts what waits for a person before what goes on by itself, and
@@ -179,21 +252,4 @@ func waitingFirst(ds []fairway.Delivery) {
 	slices.SortStableFunc(ds, func(a, b fairway.Delivery) int {
 		return cmp.Or(cmp.Compare(waits(a), waits(b)), b.StartedAt.Compare(a.StartedAt))
 	})
-}
-
-// needsPerson reports whether the delivery waits for a word of a person.
-func needsPerson(d fairway.Delivery) bool {
-	return d.Step == fairway.StepApprove && !d.Status.Ended()
-}
-
-// ended picks the deliveries that have ended, the latest first.
-func ended(ds []fairway.Delivery) []endedDelivery {
-	var out []endedDelivery
-	for _, d := range ds {
-		if d.EndedAt != nil {
-			out = append(out, endedDelivery{Delivery: d, Took: span(d.EndedAt.Sub(d.StartedAt))})
-		}
-	}
-	slices.SortStableFunc(out, func(a, b endedDelivery) int { return b.EndedAt.Compare(*a.EndedAt) })
-	return out[:min(len(out), endedShown)]
 }

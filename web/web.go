@@ -75,6 +75,7 @@ func New(b api.Backend, o Options) http.Handler {
 func (c *console) parse(names ...string) map[string]*template.Template {
 	funcs := template.FuncMap{
 		"ago":         func(t time.Time) string { return ago(c.now().Sub(t)) },
+		"age":         func(t time.Time) string { return short(c.now().Sub(t)) },
 		"stamp":       stamp,
 		"iso":         func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"number":      number,

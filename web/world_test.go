@@ -27,6 +27,8 @@ type world struct {
 	projects []api.Project
 	services map[fairway.ProjectName][]fairway.ServiceView
 	all      []fairway.Delivery
+	board    api.Board // what is added to
+	boards   []api.BoardFilter
 	events   []fairway.Event
 	commands []api.Command
 	retries  []api.RetryRequest
@@ -117,6 +119,48 @@ func (w *world) Project(_ context.Context, name fairway.ProjectName) (api.Projec
 
 func (w *world) Services(_ context.Context, name fairway.ProjectName) ([]fairway.ServiceView, error) {
 	return w.services[name], w.err
+}
+
+// Board shows every service, whatever is asked for but the project.
+func (w *world) Board(_ context.Context, f api.BoardFilter) (api.Board, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.boards = append(w.boards, f)
+	if w.err != nil {
+		return api.Board{}, w.err
+	}
+	b := w.board
+	for _, p := range w.projects {
+		b.Names = append(b.Names, p.Name)
+		if f.Project != "" && p.Name != f.Project {
+			continue
+		}
+		bp := api.BoardProject{Name: p.Name, Services: len(p.Services), Git: p.Git, Error: p.Error}
+		for _, st := range p.Shipyard.Stages {
+			bp.Stages = append(bp.Stages, api.BoardStage{Name: st.Name, Moving: 1})
+		}
+		b.Projects = append(b.Projects, bp)
+		for _, v := range w.services[p.Name] {
+			row := api.BoardRow{ServiceView: v, Ready: map[string]bool{"ready": true, "ill": false}}
+			for _, d := range w.all {
+				if d.Project == v.Project && d.Service == v.Service && !d.Status.Ended() {
+					row.Open = append(row.Open, d)
+				}
+			}
+			b.Items = append(b.Items, row)
+		}
+	}
+	if f.Project != "" && len(b.Projects) == 0 {
+		return b, fairway.Errorf(fairway.KindNotFound, "there is no project %s; there is sockshop", f.Project)
+	}
+	b.Total, b.From = len(b.Items), 1
+	b.Counts.All = len(b.Items)
+	for _, d := range w.all {
+		if needsPerson(d) {
+			b.Attention = append(b.Attention, api.Attention{Why: "approval", Delivery: d})
+		}
+	}
+	return b, nil
 }
 
 func (w *world) Deliveries(_ context.Context, f api.DeliveryFilter) ([]fairway.Delivery, error) {

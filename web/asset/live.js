@@ -1,22 +1,76 @@
 // Keeps the open page up to date: at a change it loads the page again in the
-// background and puts its main part in place. Without it, reloading does.
+// background and changes what differs, so that focus, what is typed, what is
+// open and where one has scrolled to stay. Without it, reloading does.
 "use strict";
 (() => {
   const main = document.getElementById("main");
   const status = document.getElementById("live");
-  if (!main || !("live" in main.dataset) || !window.EventSource) return;
-
   const say = (text) => {
+    if (!status) return;
     status.textContent = text;
     status.classList.toggle("on", text === "live");
   };
 
+  // attributes takes over those of another element; what a person opened stays open.
+  function attributes(a, b) {
+    for (const { name } of [...a.attributes]) {
+      if (!b.hasAttribute(name) && !(name === "open" && a.tagName === "DETAILS")) a.removeAttribute(name);
+    }
+    for (const { name, value } of b.attributes) {
+      if (a.getAttribute(name) !== value) a.setAttribute(name, value);
+    }
+  }
+  // morph makes a the same as b. What scripts have filled (data-keep) stays.
+  function morph(a, b) {
+    if (a.isEqualNode(b)) return;
+    if (a.nodeType !== b.nodeType || a.nodeName !== b.nodeName) { a.replaceWith(b); return; }
+    if (a.nodeType !== Node.ELEMENT_NODE) { a.nodeValue = b.nodeValue; return; }
+    attributes(a, b);
+    if (!a.hasAttribute("data-keep")) children(a, b);
+  }
+  // children pairs elements with an id by it, and all others in their order.
+  function children(a, b) {
+    const named = new Map([...a.children].filter((c) => c.id).map((c) => [c.id, c]));
+    let at = a.firstChild;
+    for (const n of [...b.childNodes]) {
+      const same = n.id ? named.get(n.id) : at && !at.id ? at : null;
+      if (!same) { a.insertBefore(n, at); continue; }
+      if (same === at) at = at.nextSibling; else a.insertBefore(same, at);
+      morph(same, n);
+    }
+    while (at) { const next = at.nextSibling; at.remove(); at = next; }
+  }
+
+  // show brings the part of the page at an address up to date.
+  async function show(address, part) {
+    const answer = await fetch(address, { credentials: "same-origin", cache: "no-store" });
+    const next = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(part);
+    const now = document.querySelector(part);
+    if (!answer.ok || !next || !now) return false;
+    children(now, document.importNode(next, true));
+    return true;
+  }
+
+  // A list is searched while one types.
+  const search = document.querySelector("form[data-search]");
+  if (search) {
+    let timer = 0, asked = 0;
+    const find = async () => {
+      const query = new URLSearchParams([...new FormData(search)].filter(([, v]) => v !== ""));
+      const address = search.getAttribute("action") + (query.size ? "?" + query : "");
+      const mine = ++asked;
+      history.replaceState(null, "", address);
+      if (!await show(address, "[data-part]").catch(() => false) && mine === asked) search.submit();
+    };
+    search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(find, 150); });
+    search.addEventListener("submit", (e) => { e.preventDefault(); clearTimeout(timer); find(); });
+  }
+
+  if (!main || !("live" in main.dataset) || !window.EventSource) return;
   let loading = false;
   let again = false;
-  // A person who types or reads a selection must not lose it.
-  const busy = () =>
-    [...main.querySelectorAll("input:not([type=hidden]), textarea")].some((i) => i.value !== i.defaultValue || i === document.activeElement) ||
-    (window.getSelection() && !window.getSelection().isCollapsed);
+  // Who reads a selection must not lose it.
+  const busy = () => window.getSelection() && !window.getSelection().isCollapsed;
 
   async function load() {
     if (loading) { again = true; return; }
@@ -24,17 +78,7 @@
     loading = true;
     again = false;
     try {
-      const answer = await fetch(location.href, { credentials: "same-origin", cache: "no-store" });
-      const next = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
-      if (!answer.ok || !next) { say("reload the page"); return; }
-      if (busy()) { again = true; return; }
-      const open = [...main.querySelectorAll("details[open][id]")].map((d) => d.id);
-      main.replaceChildren(...next.childNodes);
-      for (const id of open) {
-        const d = document.getElementById(id);
-        if (d) d.open = true;
-      }
-      say("live");
+      say(await show(location.href, main.querySelector("[data-part]") ? "[data-part]" : "#main") ? "live" : "reload the page");
     } catch {
       say("connection lost");
     } finally {
@@ -54,7 +98,6 @@
       for (const p of main.querySelectorAll(`[data-progress="${CSS.escape(id)}"]`)) p.textContent = text;
     }
   });
-  document.addEventListener("focusout", () => setTimeout(() => { if (again) load(); }, 0));
   document.addEventListener("selectionchange", () => { if (again && !busy()) load(); });
   addEventListener("pagehide", () => events.close());
 })();
