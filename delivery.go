@@ -1,6 +1,7 @@
 package fairway
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -81,6 +82,10 @@ type Served struct {
 type Carried struct {
 	Branch string `json:"branch"`
 	Commit string `json:"commit"`
+	// Order counts the definitions of a service, and Earlier are those, oldest
+	// first, that come before it and were not delivered by themselves.
+	Order   uint64    `json:"order,omitempty"`
+	Earlier []Defined `json:"earlier,omitempty"`
 	// Colours are those whose own part a push changed, and Images those that a
 	// push gave another image.
 	Colours []Colour            `json:"slots,omitempty"`
@@ -92,6 +97,34 @@ type Carried struct {
 
 // MainBranch is the branch that holds what is the project's and no stage's.
 const MainBranch = "main"
+
+// Defined is a definition of a service: a commit on main, and which it is.
+type Defined struct {
+	Commit string `json:"commit"`
+	Order  uint64 `json:"order,omitempty"`
+}
+
+// With returns the definitions of c and of other, both on main, as one that is
+// brought along; either may be nil.
+func (c *Carried) With(other *Carried) *Carried {
+	var all []Defined
+	for _, x := range []*Carried{c, other} {
+		if x == nil {
+			continue
+		}
+		for _, one := range append(slices.Clone(x.Earlier), Defined{x.Commit, x.Order}) {
+			if !slices.ContainsFunc(all, func(have Defined) bool { return have.Commit == one.Commit }) {
+				all = append(all, one)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(all, func(a, b Defined) int { return cmp.Compare(a.Order, b.Order) })
+	n := len(all) - 1
+	return &Carried{Branch: MainBranch, Commit: all[n].Commit, Order: all[n].Order, Earlier: all[:n]}
+}
 
 // InStage reports whether the configuration is one stage's alone.
 func (c *Carried) InStage() bool { return c != nil && c.Branch != MainBranch }

@@ -52,6 +52,7 @@ const (
 	TypeVersionStopped        = "dev.fairway.version.stopped"
 	TypeVersionKept           = "dev.fairway.version.kept"
 	TypeServiceOnboarded      = "dev.fairway.service.onboarded"
+	TypeServiceUpdated        = "dev.fairway.service.updated"
 	TypeResourcesChanged      = "dev.fairway.resources.changed"
 	TypeDeliveryPaused        = "dev.fairway.delivery.paused"
 	TypeDeliveryResumed       = "dev.fairway.delivery.resumed"

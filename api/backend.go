@@ -16,6 +16,9 @@ type Backend interface {
 	CreateProject(ctx context.Context, r CreateProject) (Project, error)
 	// UpdateProject replaces the shipyard, as a push of it to main does.
 	UpdateProject(ctx context.Context, r UpdateProject) (ProjectUpdate, error)
+	// UpdateService gives a service another definition, which a delivery brings
+	// to the stages.
+	UpdateService(ctx context.Context, r UpdateService) (ServiceUpdate, error)
 	Projects(ctx context.Context) ([]Project, error)
 	Project(ctx context.Context, p fairway.ProjectName) (Project, error)
 	OnboardService(ctx context.Context, r OnboardService) (Onboarded, error)

@@ -87,6 +87,9 @@ func methods() []method {
 		of("UpdateProject", filled[api.UpdateProject](), func(ctx context.Context, b api.Backend) (api.ProjectUpdate, error) {
 			return b.UpdateProject(ctx, filled[api.UpdateProject]())
 		}),
+		of("UpdateService", filled[api.UpdateService](), func(ctx context.Context, b api.Backend) (api.ServiceUpdate, error) {
+			return b.UpdateService(ctx, filled[api.UpdateService]())
+		}),
 		of("Projects", nil, func(ctx context.Context, b api.Backend) ([]api.Project, error) { return b.Projects(ctx) }),
 		of("Project", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) (api.Project, error) { return b.Project(ctx, odd) }),
 		of("Project dots", fairway.ProjectName(".."), func(ctx context.Context, b api.Backend) (api.Project, error) { return b.Project(ctx, "..") }),

@@ -91,6 +91,9 @@ func (m *memory) Dora(_ context.Context, f api.DoraFilter) (dora.Figures, error)
 	return given[dora.Figures](m, f)
 }
 func (m *memory) System(context.Context) (api.System, error) { return given[api.System](m, nil) }
+func (m *memory) UpdateService(_ context.Context, r api.UpdateService) (api.ServiceUpdate, error) {
+	return given[api.ServiceUpdate](m, r)
+}
 func (m *memory) Projects(context.Context) ([]api.Project, error) {
 	return given[[]api.Project](m, nil)
 }

@@ -207,7 +207,7 @@ func (d differ) change() (Change, error) {
 
 func (d differ) files() []string {
 	var list []string
-	for file := range maps.Keys(overlay(d.before, d.after)) {
+	for file := range maps.Keys(Overlay(d.before, d.after)) {
 		was, had := d.before[file]
 		is, has := d.after[file]
 		if had != has || !bytes.Equal(was, is) {

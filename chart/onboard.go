@@ -105,7 +105,7 @@ func Onboard(files map[string][]byte, req OnboardRequest) (changes map[string][]
 			changes[file] = data
 		}
 	}
-	branch := overlay(files, changes)
+	branch := Overlay(files, changes)
 	root, err := parse(ValuesFile, branch[ValuesFile])
 	if err != nil {
 		return nil, nil, err

@@ -149,7 +149,7 @@ func (d differ) ownChanged(s fairway.ServiceName) bool {
 		return true
 	}
 	prefix := OwnDir(s) + "/"
-	for file := range maps.Keys(overlay(d.before, d.after)) {
+	for file := range maps.Keys(Overlay(d.before, d.after)) {
 		if strings.HasPrefix(file, prefix) && !bytes.Equal(d.before[file], d.after[file]) {
 			return true
 		}

@@ -199,8 +199,8 @@ func ownLine(line []byte) bool {
 	return len(bytes.TrimSpace(line)) == 0 || line[0] == '#'
 }
 
-// overlay returns the branch's files with the changes made.
-func overlay(files, changes map[string][]byte) map[string][]byte {
+// Overlay returns the branch's files with the changes made.
+func Overlay(files, changes map[string][]byte) map[string][]byte {
 	all := maps.Clone(files)
 	if all == nil {
 		all = map[string][]byte{}

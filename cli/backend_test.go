@@ -83,6 +83,11 @@ func (s *shop) UpdateProject(ctx context.Context, r api.UpdateProject) (api.Proj
 	return api.ProjectUpdate{Project: p, Changes: []string{"stage production: approval was \"auto\" and is \"manual\""}}, err
 }
 
+func (s *shop) UpdateService(ctx context.Context, r api.UpdateService) (api.ServiceUpdate, error) {
+	_, err := s.Project(ctx, r.Project)
+	return api.ServiceUpdate{Stages: []api.StageDiff{{Stage: "dev", Diff: "-a\n+b\n"}}, Commit: "0123456789"}, err
+}
+
 func (s *shop) Project(_ context.Context, n fairway.ProjectName) (api.Project, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,12 +8,13 @@ import (
 )
 
 func (c *cli) updateCommand() *cobra.Command {
-	return group("update", "Update a project",
+	return group("update", "Update a project or a service",
 		long("Changes what was created before.",
-			"the stages of a project are to change.",
+			"the stages of a project, or what a service runs with, are to change.",
 			"the message names file, line and remedy, and nothing was changed."),
-		example("fairway update project sockshop shipyard.yaml --dry-run"),
-		c.updateProjectCommand())
+		example("fairway update project sockshop shipyard.yaml --dry-run",
+			"fairway update service carts --project sockshop --values values_carts.yaml"),
+		c.updateProjectCommand(), c.updateServiceCommand())
 }
 
 func (c *cli) updateProjectCommand() *cobra.Command {
@@ -65,4 +66,80 @@ func (c *cli) updateProject(cmd *cobra.Command, r api.UpdateProject) error {
 		c.remark("  %s", change)
 	}
 	return nil
+}
+
+func (c *cli) updateServiceCommand() *cobra.Command {
+	var r api.UpdateService
+	var files onboardFiles
+	var wait waitFlags
+	cmd := &cobra.Command{
+		Use:   "service NAME --project PROJECT [--values FILE] [--chart DIR|TGZ] [--deployment FILE] [--service FILE]",
+		Short: "Deliver new values, templates or another chart of a service",
+		Long: long("Gives a service a new definition and delivers it, with the version that it has, through all stages: each of them tests and judges it as it does a new version, and a stage that turns it away keeps what it had. What is not given stays as each stage has it; values that are given replace all that the stage has, replicas too. Tests and objectives are changed with fairway add resource. An image that the values name is not delivered by it.",
+			"a service is to run with other settings, probes, ports or another chart. For one stage alone, push to that stage's branch.",
+			"every problem is listed with file, line and remedy, and nothing was changed; --dry-run shows the difference in each stage. A delivery that was turned away can be tried again with fairway retry."),
+		Example: example(
+			"fairway update service carts --project sockshop --values values_carts.yaml --dry-run",
+			"fairway update service carts --project sockshop --values values_carts.yaml --reason 'more memory' --wait",
+			"fairway update service web --project sockshop --chart web-1.3.0.tgz",
+			"fairway update service carts-db --project sockshop --deployment deployment.yaml --service service.yaml"),
+		Args: words("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := required(cmd, "project"); err != nil {
+				return err
+			}
+			if err := wait.check(); err != nil {
+				return err
+			}
+			r.Service = fairway.ServiceName(args[0])
+			return c.updateService(cmd, r, files, wait)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar((*string)(&r.Project), "project", "", "the `project` that the service belongs to")
+	f.StringVar(&r.ValuesFile, "values", "", "the `file` with the service's values; - reads the standard input")
+	f.StringVar(&files.deployment, "deployment", "", "a `file` with the template of the Deployment")
+	f.StringVar(&files.service, "service", "", "a `file` with the template of the Kubernetes Service")
+	f.StringVar(&files.chart, "chart", "", "the `directory or archive` of the Helm chart that takes the place of the service's own")
+	f.StringSliceVar(&r.ImageValues, "image-values", nil, "the `paths` of the chart's values that take the image and its tag, where they change")
+	f.StringVar(&r.Reason, "reason", "", "why, for the history: a `text`")
+	f.BoolVar(&r.DryRun, "dry-run", false, "check everything, show what would change in each stage, and change nothing")
+	wait.bind(f, "the delivery")
+	return cmd
+}
+
+func (c *cli) updateService(cmd *cobra.Command, r api.UpdateService, files onboardFiles, wait waitFlags) error {
+	given := api.OnboardService{ValuesFile: r.ValuesFile}
+	if err := c.readOnboarding(&given, files); err != nil {
+		return err
+	}
+	r.Values, r.ValuesFile, r.Deployment, r.KService, r.Chart = given.Values, given.ValuesFile, given.Deployment, given.KService, given.Chart
+	b, err := c.backend()
+	if err != nil {
+		return err
+	}
+	done, err := b.UpdateService(cmd.Context(), r)
+	if err != nil {
+		return err
+	}
+	for _, w := range done.Warnings {
+		c.warn(w)
+	}
+	switch {
+	case len(done.Stages) == 0:
+		c.remark("service %s is so already in all stages; nothing was changed", r.Service)
+		return nil
+	case r.DryRun:
+		c.remark("service %s could be updated; nothing was changed. It would change:", r.Service)
+		for _, d := range done.Stages {
+			c.remark("stage %s:", d.Stage)
+			_, _ = c.Stdout.Write([]byte(d.Diff))
+		}
+		return nil
+	case done.Delivery == "":
+		c.remark("updated service %s; it has no version yet, and its first delivery brings this along", r.Service)
+		return nil
+	}
+	c.remark("updated service %s; delivery %s brings it to the stages", r.Service, done.Delivery.Short())
+	return c.started(cmd, b, done.Delivery, wait)
 }

@@ -71,9 +71,15 @@ func filesOf(p git.Push) (before, after map[string][]byte, err error) {
 }
 
 func (k *Keeper) afterMain(ctx context.Context, p git.Push) error {
-	changed, err := p.Changed()
+	services, changed, err := definedBy(p)
 	if err != nil {
 		return err
+	}
+	if err := k.define(ctx, p, services); err != nil {
+		return err
+	}
+	if len(changed) == 0 && len(services) > 0 {
+		return nil
 	}
 	note := "nothing changed"
 	if len(changed) > 0 {

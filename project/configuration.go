@@ -46,6 +46,9 @@ func (k *Keeper) SetImage(ctx context.Context, c controller.Change, a fairway.Ar
 		}
 		v.Live = live
 	}
+	if c.Carried != nil && !c.Carried.InStage() {
+		return k.configureDefined(ctx, c, v)
+	}
 	if c.Carried.InStage() {
 		from, err := k.filesAt(ctx, c.Project, c.Carried.Commit)
 		if err != nil {

@@ -5,7 +5,7 @@
 // no second record of what exists, so that what people see with git is what
 // Fairway works from.
 //
-//	main        shipyard.yaml
+//	main        shipyard.yaml  services/carts/…  (what was last given to update it)
 //	dev         helm-chart/…  carts/perfspec/perfspec.json  carts/tests/…
 //	staging     helm-chart/…  …
 //

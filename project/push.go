@@ -73,7 +73,10 @@ func (k *Keeper) checkMain(ctx context.Context, p git.Push) error {
 			return err
 		}
 	}
-	return k.checkStages(ctx, all[i], y)
+	if err := k.checkStages(ctx, all[i], y); err != nil {
+		return err
+	}
+	return k.checkDefinitions(ctx, p, all[i])
 }
 
 // checkStages refuses changes of stages with services that would be ignored,

@@ -67,6 +67,11 @@ func (k *Keeper) Remove(ctx context.Context, c controller.Change) error {
 			if err != nil {
 				return nil, fmt.Errorf("branch %s: %w", b, err)
 			}
+			for file := range files {
+				if s, ok := chart.DefinitionOf(file); ok && b == mainBranch && s == c.Service {
+					changes[file] = nil
+				}
+			}
 			return changes, nil
 		}}
 	}

@@ -1,6 +1,7 @@
 package sequence
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/fairwaycd/fairway"
@@ -98,5 +99,46 @@ func TestAPushedConfigurationIsPutBack(t *testing.T) {
 		if n := w.count(fairway.TypeRolledBack); n != 1 {
 			t.Errorf("%s: %d rolled back", strategy, n)
 		}
+	}
+}
+
+// A definition of the service goes through all stages with the version that is
+// there, once; before there is one, the first delivery brings it along, with
+// all that were given.
+func TestADefinitionIsDelivered(t *testing.T) {
+	t.Parallel()
+	plan := []fairway.Stage{fairway.Stage{Name: "dev"}.WithDefaults(), fairway.Stage{Name: "live", DeploymentStrategy: fairway.BlueGreen}.WithDefaults()}
+	w := newWorld(t)
+	var got []string
+	answer := func(e Effect) Result {
+		if e.Step == fairway.StepConfigure && e.Carried != nil {
+			text := string(e.Stage) + " " + e.Artifact.Tag + " "
+			for _, one := range append(e.Carried.Earlier, fairway.Defined{Commit: e.Carried.Commit}) {
+				text += one.Commit
+			}
+			got = append(got, text)
+		}
+		return good(e)
+	}
+	define := func(commit string) {
+		w.do(Input{Pushed: &Pushed{Commit: commit, Actor: "ann", Carried: &fairway.Carried{Branch: fairway.MainBranch, Commit: commit, Present: true}, Plan: plan}})
+	}
+	define("a")
+	define("b")
+	if n := len(w.s.Open); n != 0 {
+		t.Fatalf("%d deliveries of nothing", n)
+	}
+	w.push("1", plan...)
+	w.run(answer)
+	w.push("2", plan...)
+	define("c") // comes with 2, whose turn is before it
+	define("c")
+	w.run(answer)
+	want := "[dev 1 ab live 1 ab dev 2 c live 2 c]"
+	if fmt.Sprint(got) != want {
+		t.Errorf("got  %s\nwant %s", fmt.Sprint(got), want)
+	}
+	if n := w.count(fairway.TypeServiceUpdated); n != 3 {
+		t.Errorf("%d events of updates", n)
 	}
 }

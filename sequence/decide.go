@@ -156,6 +156,9 @@ func (d *decider) artifact(in Artifact) {
 		},
 		Order: d.s.Accepted, Plan: in.Plan, At: at, Only: in.Only,
 	}
+	if d.s.Defined != nil && x.Carried == nil && at == 0 && !in.Only {
+		x.Carried, d.s.Defined = d.s.Defined, nil
+	}
 	d.s.Open = append(d.s.Open, x)
 	if in.Pushed {
 		d.s.rememberPush(in.Artifact, x.ID)

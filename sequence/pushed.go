@@ -51,7 +51,10 @@ func (d *decider) pushed(p Pushed) {
 	}
 	x := d.pushedVersion(p, &what)
 	typ, where := fairway.TypeConfigurationPushed, "stage "+string(p.Stage)
-	if p.Stage == "" {
+	switch {
+	case p.Stage == "" && p.Carried != nil:
+		typ, where = fairway.TypeServiceUpdated, "main"
+	case p.Stage == "":
 		typ, where = fairway.TypeProjectChanged, "main"
 	}
 	reason := fmt.Sprintf("%s pushed commit %s to %s: %s", p.by(), p.commit(), where, strings.Join(what, "; "))
@@ -70,6 +73,9 @@ func (d *decider) pushed(p Pushed) {
 	x.Order = d.s.Accepted
 	d.s.Open = append(d.s.Open, x)
 	x.Reason = d.say(x.ID, "%s is delivered to stage %s with what %s pushed in commit %s", x.Artifact, p.Stage, p.by(), p.commit())
+	if p.Stage == "" {
+		x.Reason = d.say(x.ID, "%s is delivered with the definition of the service that %s gave in commit %s of main", x.Artifact, p.by(), p.commit())
+	}
 	d.emit(x, fairway.TypeNewArtifact, x.Reason, func(e *fairway.EventData) { e.Actor, e.Commit = "a push to git by "+p.by(), p.Commit })
 	d.enter(x)
 }
@@ -84,7 +90,7 @@ func (d *decider) pushedVersion(p Pushed, what *[]string) *Delivery {
 		*what = append(*what, "no delivery: "+why)
 		return nil
 	}
-	i := slices.IndexFunc(p.Plan, func(s fairway.Stage) bool { return s.Name == p.Stage })
+	i := slices.IndexFunc(p.Plan, func(s fairway.Stage) bool { return s.Name == p.Stage || p.Stage == "" })
 	if i < 0 {
 		why := p.PlanError
 		if why == "" {
@@ -93,23 +99,53 @@ func (d *decider) pushedVersion(p Pushed, what *[]string) *Delivery {
 		*what = append(*what, "no delivery: "+why)
 		return nil
 	}
-	plan := p.Plan[i]
+	plan := p.Plan[i : i+1]
+	if p.Stage == "" {
+		plan = p.Plan
+		p.Carried.Order = d.s.Accepted + 1
+	}
 	x := &Delivery{
 		Delivery: fairway.Delivery{
-			ID: NewID(d.s.Project, d.s.Service, "push", string(p.Stage), p.Commit), Project: d.s.Project, Service: d.s.Service,
+			ID: PushedDelivery(d.s.Project, d.s.Service, p.Stage, p.Commit), Project: d.s.Project, Service: d.s.Service,
 			Status: fairway.StatusRunning, StartedAt: d.now, UpdatedAt: d.now, Carried: p.Carried,
 		},
-		Plan: []fairway.Stage{plan},
+		Plan: plan,
 	}
-	st := d.s.Stages[p.Stage]
-	if st == nil {
-		st = &Stage{}
-	}
-	if x.Artifact = x.chosen(st, idle(plan, st)); x.Artifact.Image == "" {
+	switch x.Artifact = d.present(x); {
+	case x.Artifact.Image != "":
+		return x
+	case p.Stage == "":
+		d.s.Defined = d.s.Defined.With(x.Carried)
+		*what = append(*what, "nothing was delivered yet, and the first delivery brings it along")
+	default:
 		*what = append(*what, "nothing was delivered to the stage yet, and the first delivery takes it")
-		return nil
 	}
-	return x
+	return nil
+}
+
+// present is the artifact that a carried configuration is brought to as things
+// stand: that of the first stage that has one. A definition of the service may
+// also come with what is on its way to the first stage.
+func (d *decider) present(x *Delivery) fairway.Artifact {
+	for _, plan := range x.Plan {
+		st := d.s.Stages[plan.Name]
+		if st == nil {
+			st = &Stage{}
+		}
+		if a := x.chosen(st, idle(plan, st)); a.Image != "" {
+			return a
+		}
+	}
+	if n := len(d.s.Open); n > 0 && !x.Carried.InStage() {
+		return d.s.Open[n-1].Artifact
+	}
+	return fairway.Artifact{}
+}
+
+// PushedDelivery is the id of the delivery that a push starts: to a stage's
+// branch, or to main when stage is empty.
+func PushedDelivery(p fairway.ProjectName, s fairway.ServiceName, stage fairway.StageName, commit string) fairway.DeliveryID {
+	return NewID(p, s, "push", string(stage), commit)
 }
 
 // chosen returns the artifact that a carried configuration is brought to: the
@@ -168,12 +204,9 @@ func supersedes(newer, older *Delivery) bool {
 
 // inherit takes over the configuration of a delivery that x supersedes.
 func (x *Delivery) inherit(older *Delivery) {
-	if x.Carried != nil || older.Carried == nil {
-		return
+	if older.Carried != nil && !x.Carried.InStage() {
+		x.Carried = x.Carried.With(older.Carried)
 	}
-	c := *older.Carried
-	c.Present = false
-	x.Carried = &c
 }
 
 // answerAsked gives a stage the weights that a push has asked for, once nobody

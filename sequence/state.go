@@ -22,10 +22,13 @@ type State struct {
 	Pushed    []Push                       `json:"pushed,omitempty"`  // the last pushed tags, oldest first
 	Handled   []string                     `json:"handled,omitempty"` // the last pushes to git, as STAGE@COMMIT, oldest first
 	Foreign   []string                     `json:"foreign,omitempty"` // the last events of others, oldest first
-	Pending   []Effect                     `json:"pending,omitempty"`
-	Deadlines []Deadline                   `json:"deadlines,omitempty"`
-	Accepted  uint64                       `json:"accepted"`       // deliveries accepted so far; the next one's Order
-	Since     time.Time                    `json:"since,omitzero"` // when it was onboarded
+	// Defined is a definition of the service that came before anything was
+	// delivered; the first delivery brings it along.
+	Defined   *fairway.Carried `json:"defined,omitempty"`
+	Pending   []Effect         `json:"pending,omitempty"`
+	Deadlines []Deadline       `json:"deadlines,omitempty"`
+	Accepted  uint64           `json:"accepted"`       // deliveries accepted so far; the next one's Order
+	Since     time.Time        `json:"since,omitzero"` // when it was onboarded
 	// Removal is set while the service is being deleted, Gone once it has
 	// been, until the next deletion. Lives counts the deletions.
 	Removal   *Removal  `json:"removal,omitempty"`
