@@ -1,0 +1,100 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/fairwaycd/fairway"
+)
+
+// A workload that somebody else deletes is made again as it was last seen: a
+// version that the state says runs has to run. What Fairway deletes itself it
+// has noted before.
+
+func (p *Platform) noteRemoval(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.removed[uid] = true
+}
+
+// deleted is told what the watch has seen deleted.
+func (p *Platform) deleted(o any) {
+	defer p.touched(o)
+	if t, ok := o.(cache.DeletedFinalStateUnknown); ok {
+		o = t.Obj
+	}
+	w, ok := workloadOf(o)
+	if !ok {
+		return
+	}
+	place, ok := placeOf(w)
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	ours := p.removed[w.GetUID()]
+	delete(p.removed, w.GetUID())
+	p.mu.Unlock()
+	base, err := p.running()
+	if ours || err != nil {
+		return
+	}
+	again, err := blank(o, w.kind)
+	if err != nil {
+		p.log.Error("a workload was deleted and cannot be made again", "service", place.String(), "error", err)
+		return
+	}
+	p.log.Warn("a workload was deleted by somebody else and is made again", "service", place.String(), "instance", w.GetAnnotations()[annotationInstance])
+	p.wg.Go(func() { p.again(base, place, again) })
+}
+
+// blank is the object as it can be made anew.
+func blank(o any, kind string) (*object, error) {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	out := &object{}
+	if err := json.Unmarshal(b, &out.Object); err != nil {
+		return nil, err
+	}
+	out.SetAPIVersion("apps/v1")
+	out.SetKind(kind)
+	delete(out.Object, "status")
+	labels, annotations := out.GetLabels(), out.GetAnnotations()
+	delete(annotations, "deployment.kubernetes.io/revision")
+	out.Object["metadata"] = map[string]any{"name": out.GetName()}
+	merge(out, labels, "metadata", "labels")
+	merge(out, annotations, "metadata", "annotations")
+	return out, nil
+}
+
+// remakes is how often a workload that was deleted is tried to be made again.
+const remakes = 8
+
+func (p *Platform) again(ctx context.Context, place fairway.Place, o *object) {
+	unlock := p.lock(place)
+	defer unlock()
+	wait := time.Second
+	for range remakes {
+		if _, ok := p.at(place); ok {
+			return // somebody else was faster
+		}
+		_, err := p.c.apply(ctx, o, string(place.Namespace), manager, true)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		p.log.Warn("a workload that was deleted could not be made again", "service", place.String(), "error", err, "in", wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait *= 2
+	}
+	p.log.Error("a workload that was deleted is not there; the next start of Fairway makes it again", "service", place.String())
+}
