@@ -5,21 +5,14 @@ import (
 	"encoding/json"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/fairwaycd/fairway"
 )
 
 // A workload that somebody else deletes is made again as it was last seen: a
-// version that the state says runs has to run. What Fairway deletes itself it
-// has noted before.
-
-func (p *Platform) noteRemoval(uid types.UID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.removed[uid] = true
-}
+// version that the state says runs has to run. What Fairway itself deletes says
+// so before.
 
 // deleted is told what the watch has seen deleted.
 func (p *Platform) deleted(o any) {
@@ -35,12 +28,8 @@ func (p *Platform) deleted(o any) {
 	if !ok {
 		return
 	}
-	p.mu.Lock()
-	ours := p.removed[w.GetUID()]
-	delete(p.removed, w.GetUID())
-	p.mu.Unlock()
 	base, err := p.running()
-	if ours || err != nil {
+	if w.GetAnnotations()[annotationStopping] != "" || err != nil {
 		return
 	}
 	again, err := blank(o, w.kind)

@@ -71,6 +71,9 @@ func (p *Platform) Apply(ctx context.Context, w fairway.Workload) error {
 		return err
 	}
 	if live != nil && live.GetAnnotations()[annotationInstance] == w.Instance && live.GetLabels()[LabelManagedBy] == manager {
+		if live.GetAnnotations()[annotationStopping] != "" {
+			return fairway.Retryable(fairway.Errorf(fairway.KindConflict, "instance %s is being stopped; try again when that is done", w.Instance))
+		}
 		return p.prune(ctx, w, live) // which may have been interrupted
 	}
 	return p.replace(ctx, r, live)

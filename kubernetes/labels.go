@@ -40,6 +40,7 @@ const (
 	annotationCommit   = "fairway.dev/commit"
 	annotationRecord   = "fairway.dev/record"   // JSON, see record
 	annotationObsolete = "fairway.dev/obsolete" // JSON, what is still to be pruned
+	annotationStopping = "fairway.dev/stopping" // since when it is being stopped
 	annotationVersion  = "fairway.dev/version"  // of pods: the full tag
 	annotationMin      = "fairway.dev/min-replicas"
 )

@@ -367,6 +367,7 @@ func (r *rendering) label() error {
 	merge(o, map[string]string{
 		annotationInstance: r.w.Instance, annotationDelivery: string(r.w.Delivery), annotationArtifact: r.w.Artifact.String(),
 		annotationDigest: r.w.Artifact.Digest, annotationCommit: r.w.Commit, annotationRecord: string(body),
+		annotationStopping: "", // of what stood there before
 	}, "metadata", "annotations")
 	return nil
 }

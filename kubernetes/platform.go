@@ -10,7 +10,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
@@ -40,9 +39,8 @@ type Platform struct {
 	changed    chan struct{} // closed at the next change of anything
 	subs       map[int]func(fairway.Instance)
 	nextSub    int
-	keeping    map[string]bool    // pods whose logs are being kept
-	removed    map[types.UID]bool // workloads that Fairway itself deletes
-	healed     chan struct{}      // closed when what an earlier run has raised is put back
+	keeping    map[string]bool // pods whose logs are being kept
+	healed     chan struct{}   // closed when what an earlier run has raised is put back
 }
 
 var _ fairway.Platform = (*Platform)(nil)
@@ -64,7 +62,7 @@ func New(o Options) (*Platform, error) {
 	p := &Platform{o: o, log: o.Logger, c: c,
 		places: map[fairway.Place]*sync.Mutex{}, rolled: map[string]bool{}, seen: map[fairway.Place]fairway.Instance{}, runs: map[string]string{},
 		namespaces: map[fairway.Namespace]string{}, changed: make(chan struct{}), subs: map[int]func(fairway.Instance){}, keeping: map[string]bool{},
-		removed: map[types.UID]bool{}, healed: make(chan struct{})}
+		healed: make(chan struct{})}
 	return p, p.prepareWatches()
 }
 

@@ -53,7 +53,10 @@ func (p *Platform) removeOurs(ctx context.Context, w fairway.Workload, r ref) er
 			return nil
 		}
 		p.log.Info("removing what no longer belongs to the service", "service", w.Place.String(), "object", r.String())
-		p.noteRemoval(o.GetUID())
+		if _, version := placeOf(o); version && isWorkload(o) {
+			_, err := p.removeWorkload(ctx, r, ns, func(now *object) bool { return now.GetUID() == o.GetUID() })
+			return err
+		}
 		err = p.c.remove(ctx, o, ns)
 		if fairway.KindOf(err) == fairway.KindConflict {
 			continue // it has changed since it was read

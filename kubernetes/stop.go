@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -56,14 +57,26 @@ func (p *Platform) stopAll(ctx context.Context, place fairway.Place, r ref, id s
 			return true, fmt.Errorf("stop %s: %w", place, err)
 		}
 	}
+	return p.removeWorkload(ctx, r, ns, func(o *object) bool { return o.GetAnnotations()[annotationInstance] == id })
+}
+
+// removeWorkload deletes a workload of ours while it still is what was meant,
+// after it was told so: else whoever watches would make it again.
+func (p *Platform) removeWorkload(ctx context.Context, r ref, ns string, meant func(*object) bool) (stands bool, err error) {
 	for {
-		p.noteRemoval(live.GetUID())
-		err := p.c.remove(ctx, live, ns)
-		if fairway.KindOf(err) != fairway.KindConflict {
-			return true, err
-		}
-		if live, err = p.c.get(ctx, r, ns); err != nil || live == nil || live.GetAnnotations()[annotationInstance] != id {
+		live, err := p.c.get(ctx, r, ns)
+		if err != nil || live == nil || !meant(live) {
 			return live == nil, err
+		}
+		if live.GetAnnotations()[annotationStopping] == "" {
+			note := map[string]any{"metadata": map[string]any{"annotations": map[string]any{annotationStopping: p.now().UTC().Format(time.RFC3339)}}}
+			if err := p.c.patch(ctx, r, ns, note); err != nil && fairway.KindOf(err) != fairway.KindNotFound {
+				return true, err
+			}
+			continue
+		}
+		if err = p.c.remove(ctx, live, ns); fairway.KindOf(err) != fairway.KindConflict {
+			return true, err
 		}
 	}
 }
