@@ -102,7 +102,7 @@ func TestDependenciesHaveOneHome(t *testing.T) {
 		"github.com/go-git/go-git/":                      {"git", "demo"}, // demo: as a client
 		"github.com/spf13/cobra":                         {"cli", "cmd/fairway"},
 		"k8s.io/api/":                                    {"process", "helm", "kubernetes"},
-		"k8s.io/client-go/":                              {"helm", "kubernetes"},
+		"k8s.io/client-go/":                              {"helm", "kubernetes", "istio"},
 		"github.com/HdrHistogram/":                       {"testrun"},
 		"github.com/invopop/jsonschema":                  {"shipyard"},
 		"github.com/prometheus/client_golang/prometheus": {"app", "gateway", "metrics", "access"},
