@@ -18,7 +18,7 @@ import (
 var backends = map[string]func(*testing.T, *memory) api.Backend{
 	"direct": func(_ *testing.T, m *memory) api.Backend { return m },
 	"client": func(t *testing.T, m *memory) api.Backend {
-		s := httptest.NewServer(api.NewServer(m, api.ServerOptions{ReadEvents: cloudevents.Read}))
+		s := httptest.NewServer(checked(t, api.NewServer(m, api.ServerOptions{ReadEvents: cloudevents.Read})))
 		t.Cleanup(s.Close)
 		return api.NewClient(api.ClientOptions{URL: s.URL + "/", Token: "secret", Version: "test", HTTP: s.Client()})
 	},

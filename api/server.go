@@ -133,6 +133,7 @@ func (s *server) routes() map[string]methods {
 		"status":                      read(s.showStatus),
 		"system":                      read(s.showSystem),
 		"watch":                       {http.MethodGet: s.watch},
+		"openapi.json":                read(s.showDocument),
 	}
 }
 

@@ -106,7 +106,7 @@ func build(o Options) (*cobra.Command, *cli) {
 		c.deleteCommand(), c.syncCommand(),
 		c.loginCommand(), c.logoutCommand(), c.openCommand(), c.imageCommand(),
 		c.compareCommand(), c.invalidateCommand(), c.lintCommand(), c.gateCommand(), c.schemaCommand(),
-		c.versionCommand(), exitCodesTopic(),
+		c.apiCommand(), c.versionCommand(), exitCodesTopic(),
 	)
 	root.AddCommand(o.Extra...)
 	completion(root)
