@@ -126,12 +126,16 @@ func (m *maker) operation(o operation) object {
 		ps = append(ps, object{"name": n[1], "in": "path", "required": true, "description": parameters[n[1]].text, "schema": object{"type": "string"}})
 	}
 	for _, n := range strings.Fields(o.query) {
-		kind := parameters[n].kind
+		about, own := parameters[o.path+" "+n]
+		if !own {
+			about = parameters[n]
+		}
+		kind := about.kind
 		s := object{"type": cmpOr(kind, "string")}
 		if kind == "integer" {
 			s["minimum"] = 0
 		}
-		ps = append(ps, object{"name": n, "in": "query", "description": parameters[n].text, "schema": s})
+		ps = append(ps, object{"name": n, "in": "query", "description": about.text, "schema": s})
 	}
 	header := func(name, text string) {
 		ps = append(ps, object{"name": name, "in": "header", "description": text, "schema": object{"type": "string"}})

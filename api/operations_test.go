@@ -43,6 +43,8 @@ var operations = []operation{
 	{path: "projects/{project}/upstream", method: "DELETE", tag: "projects", summary: "forget the remote and its secrets", answers: a(200, Project{})},
 	{path: "projects/{project}/upstream/sync", method: "POST", tag: "projects", summary: "look at the remote now", body: SyncUpstream{}, answers: a(200, fairway.UpstreamState{})},
 
+	{path: "board", method: "GET", tag: "services", summary: "services with their stages, what is on its way, and what needs people first", query: "project search state after limit", answers: a(200, Board{})},
+	{path: "projects/{project}/commits/{commit}", method: "GET", tag: "projects", summary: "what a commit changed, file by file", answers: a(200, CommitDiff{})},
 	{path: "services", method: "GET", tag: "services", summary: "what lives in each stage of each service", query: "project text stage limit cursor", answers: pages(fairway.ServiceView{})},
 	{path: "projects/{project}/services", method: "GET", tag: "services", summary: "the services of a project", query: "text stage limit cursor", answers: pages(fairway.ServiceView{})},
 	{path: "projects/{project}/services", method: "POST", tag: "services", summary: "a new service, or its configuration again", body: OnboardService{}, answers: a(200, Onboarded{})},
@@ -78,8 +80,9 @@ var operations = []operation{
 	{path: "watch", method: "GET", tag: "events", summary: "every change, as server-sent events", plain: map[int]string{200: "text/event-stream"}},
 }
 
-// parameters explains the parameters of queries and paths by name. What is no
-// text has its type here.
+// parameters explains the parameters of queries and paths by name, or by
+// route and name where one means something of its own. What is no text has
+// its type here.
 var parameters = map[string]struct{ text, kind string }{
 	"project":     {"Name of a project.", ""},
 	"service":     {"Name of a service.", ""},
@@ -99,5 +102,9 @@ var parameters = map[string]struct{ text, kind string }{
 	"dryRun":      {"Only say what would go.", "boolean"},
 	"reason":      {"Why; it is kept with the event.", ""},
 	"id":          {"Id; of a delivery its first characters will do, four at least.", ""},
+	"commit":      {"Full hash of a commit.", ""},
+	"search":      {"Words, each a part of the names of project or service.", ""},
+	"state":       {"people, moving, failed or unready.", ""},
+	"board after": {"`next` or `previous` of a part.", ""},
 	"kind":        {"Kind of a monitoring system: prometheus or dynatrace.", ""},
 }
