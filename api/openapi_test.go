@@ -58,6 +58,7 @@ func madeDocument(t *testing.T) []byte {
 	}}
 	m.comment(t, "github.com/fairwaycd/fairway", "../*.go")
 	m.comment(t, "github.com/fairwaycd/fairway/api", "*.go")
+	m.comment(t, "github.com/fairwaycd/fairway/dora", "../dora/*.go")
 	paths := object{}
 	for _, o := range operations {
 		p := "/" + strings.TrimPrefix(Prefix, "/") + pathOf(o.path)
@@ -264,6 +265,9 @@ func mapped(t reflect.Type) *jsonschema.Schema {
 
 func (m *maker) name(t reflect.Type) string {
 	if t.Kind() == reflect.Struct {
+		if other := m.types[t.Name()]; other != nil && other != t {
+			panic("the document would have two schemas of the name " + t.Name() + ": rename a type, or name one by its package here")
+		}
 		m.types[t.Name()] = t
 	}
 	return t.Name()

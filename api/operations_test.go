@@ -1,6 +1,9 @@
 package api
 
-import "github.com/fairwaycd/fairway"
+import (
+	"github.com/fairwaycd/fairway"
+	"github.com/fairwaycd/fairway/dora"
+)
 
 // operation is what the OpenAPI document says of one method of one path. Its
 // summary goes on after "Asks for" or says what is done.
@@ -31,6 +34,7 @@ func pages(of any) map[int]any        { return map[int]any{200: listed{of, true}
 var operations = []operation{
 	{path: "openapi.json", method: "GET", tag: "system", summary: "this document", answers: a(200, Raw{})},
 	{path: "status", method: "GET", tag: "system", summary: "health, version, addresses", answers: a(200, Status{})},
+	{path: "system", method: "GET", tag: "system", summary: "each part and how it does, queues, storage, retention", answers: a(200, System{})},
 	{path: "targets", method: "GET", tag: "system", summary: "what is scraped for metrics, and how it went", query: "limit cursor", answers: pages(TargetState{})},
 	{path: "routes", method: "GET", tag: "system", summary: "weights in force and what stands behind them", query: "limit cursor", answers: pages(RouteState{})},
 
@@ -45,6 +49,9 @@ var operations = []operation{
 
 	{path: "board", method: "GET", tag: "services", summary: "services with their stages, what is on its way, and what needs people first", query: "project search state after limit", answers: a(200, Board{})},
 	{path: "projects/{project}/commits/{commit}", method: "GET", tag: "projects", summary: "what a commit changed, file by file", answers: a(200, CommitDiff{})},
+	{path: "projects/{project}/commits", method: "GET", tag: "projects", summary: "commits of a branch, the newest first", query: "branch before limit", answers: a(200, CommitPage{})},
+	{path: "projects/{project}/dora", method: "GET", tag: "projects", summary: "the four figures of delivery of all services of a project", query: "since", answers: a(200, dora.Figures{})},
+	{path: "projects/{project}/services/{s}/dora", method: "GET", tag: "services", summary: "the four figures of delivery of a service", query: "since", answers: a(200, dora.Figures{})},
 	{path: "services", method: "GET", tag: "services", summary: "what lives in each stage of each service", query: "project text stage limit cursor", answers: pages(fairway.ServiceView{})},
 	{path: "projects/{project}/services", method: "GET", tag: "services", summary: "the services of a project", query: "text stage limit cursor", answers: pages(fairway.ServiceView{})},
 	{path: "projects/{project}/services", method: "POST", tag: "services", summary: "a new service, or its configuration again", body: OnboardService{}, answers: a(200, Onboarded{})},
@@ -103,6 +110,8 @@ var parameters = map[string]struct{ text, kind string }{
 	"reason":      {"Why; it is kept with the event.", ""},
 	"id":          {"Id; of a delivery its first characters will do, four at least.", ""},
 	"commit":      {"Full hash of a commit.", ""},
+	"branch":      {"Branch; main without it.", ""},
+	"since":       {"An instant, a day, or a time such as 90d or 12h; 30d without it.", ""},
 	"search":      {"Words, each a part of the names of project or service.", ""},
 	"state":       {"people, moving, failed or unready.", ""},
 	"board after": {"`next` or `previous` of a part.", ""},
