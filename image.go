@@ -14,13 +14,14 @@ type UnpackedImage struct {
 	Arch       string   `json:"arch"`
 }
 
-// ImageStore resolves and fetches images.
+// ImageStore resolves and fetches images, each with what the project has for
+// the registry that it lies in.
 type ImageStore interface {
 	// Resolve returns the artifact with its digest: that of the tag now.
 	// KindNotFound when the registry has no such tag.
-	Resolve(ctx context.Context, a Artifact) (Artifact, error)
+	Resolve(ctx context.Context, p ProjectName, a Artifact) (Artifact, error)
 	// Unpack fetches the artifact's image by digest and unpacks it once; the
 	// second call finds it there. From an index it takes the host's OS and
 	// architecture; none there is KindRefused.
-	Unpack(ctx context.Context, a Artifact) (UnpackedImage, error)
+	Unpack(ctx context.Context, p ProjectName, a Artifact) (UnpackedImage, error)
 }

@@ -21,6 +21,26 @@ func Services(files map[string][]byte) []fairway.ServiceName {
 	return servicesIn(root)
 }
 
+// Repositories returns the image repositories that each service's values name
+// for any of its places, without tags. A branch whose values cannot be read
+// has none.
+func Repositories(files map[string][]byte) map[fairway.ServiceName][]string {
+	out := map[fairway.ServiceName][]string{}
+	root, err := parse(ValuesFile, files[ValuesFile])
+	if err != nil {
+		return out
+	}
+	for _, s := range servicesIn(root) {
+		for _, c := range []fairway.Colour{fairway.Single, fairway.Blue, fairway.Green} {
+			image := imageOf(get(root, ColourKey(s, c))).Image
+			if image != "" && !slices.Contains(out[s], image) {
+				out[s] = append(out[s], image)
+			}
+		}
+	}
+	return out
+}
+
 // servicesIn returns the services: the keys whose service.name leads back to
 // them, but for those of colours.
 func servicesIn(root *yaml.Node) []fairway.ServiceName {

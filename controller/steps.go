@@ -18,7 +18,7 @@ func short(commit string) string { return commit[:min(len(commit), 8)] }
 func (w work) configure(ctx context.Context) (sequence.Result, error) {
 	a := w.e.Artifact
 	if a.Digest == "" {
-		resolved, err := w.c.Images.Resolve(ctx, a)
+		resolved, err := w.c.Images.Resolve(ctx, w.service.project, a)
 		if err != nil {
 			return sequence.Result{}, fmt.Errorf("resolve %s: %w", a, err)
 		}

@@ -195,13 +195,13 @@ func TestResolve(t *testing.T) {
 	digest := s.push("sockshop/carts:1.0", layered(t, []fileEntry{file("a", "1")}))
 	_, port, _ := strings.Cut(s.host, ":")
 	for _, img := range []string{"sockshop/carts", s.host + "/sockshop/carts", "localhost:" + port + "/sockshop/carts"} {
-		a, err := s.Resolve(t.Context(), fairway.Artifact{Image: img, Tag: "1.0"})
+		a, err := s.Resolve(t.Context(), "", fairway.Artifact{Image: img, Tag: "1.0"})
 		if err != nil || a.Digest != digest || a.Image != img {
 			t.Errorf("%s: %+v, error %v", img, a, err)
 		}
 	}
 	moved := s.push("sockshop/carts:1.0", layered(t, []fileEntry{file("a", "2")}))
-	a, err := s.Resolve(t.Context(), fairway.Artifact{Image: "sockshop/carts", Tag: "1.0", Digest: digest})
+	a, err := s.Resolve(t.Context(), "", fairway.Artifact{Image: "sockshop/carts", Tag: "1.0", Digest: digest})
 	if err != nil || a.Digest != moved {
 		t.Errorf("moved tag: %+v, error %v", a, err)
 	}
@@ -210,19 +210,19 @@ func TestResolve(t *testing.T) {
 func TestResolveErrors(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, image.StoreOptions{})
-	_, err := s.Resolve(t.Context(), artifact("mongo:latest"))
+	_, err := s.Resolve(t.Context(), "", artifact("mongo:latest"))
 	for _, want := range []string{"fairway image push --binary PROGRAM " + s.host + "/mongo:latest", "docker push " + s.host + "/mongo:latest"} {
 		if fairway.KindOf(err) != fairway.KindNotFound || !strings.Contains(err.Error(), want) {
 			t.Errorf("missing image: %v; want not_found with %q", err, want)
 		}
 	}
-	if _, err := s.Resolve(t.Context(), artifact("UPPER:1")); fairway.KindOf(err) != fairway.KindInvalid {
+	if _, err := s.Resolve(t.Context(), "", artifact("UPPER:1")); fairway.KindOf(err) != fairway.KindInvalid {
 		t.Errorf("bad name: %v", err)
 	}
 	s.down.Store(true)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if _, err := s.Resolve(ctx, artifact("mongo:latest")); fairway.KindOf(err) != fairway.KindUnavailable || !fairway.IsRetryable(err) {
+	if _, err := s.Resolve(ctx, "", artifact("mongo:latest")); fairway.KindOf(err) != fairway.KindUnavailable || !fairway.IsRetryable(err) {
 		t.Errorf("registry down: %v", err)
 	}
 	s.down.Store(false)
@@ -231,7 +231,7 @@ func TestResolveErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := st.Resolve(t.Context(), artifact("mongo:latest")); fairway.KindOf(err) != fairway.KindUnauthorized {
+	if _, err := st.Resolve(t.Context(), "", artifact("mongo:latest")); fairway.KindOf(err) != fairway.KindUnauthorized {
 		t.Errorf("wrong token: %v", err)
 	}
 }
@@ -240,7 +240,7 @@ func TestUnpackOnceForAll(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, image.StoreOptions{})
 	s.push("p/s:1", layered(t, []fileEntry{file("app/s", "x")}))
-	a, err := s.Resolve(t.Context(), artifact("p/s:1"))
+	a, err := s.Resolve(t.Context(), "", artifact("p/s:1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestUnpackOnceForAll(t *testing.T) {
 	roots := make([]string, 8)
 	for i := range roots {
 		wg.Go(func() {
-			u, err := s.Unpack(t.Context(), a)
+			u, err := s.Unpack(t.Context(), "", a)
 			if err != nil {
 				t.Error(err)
 			}
@@ -276,7 +276,7 @@ func TestUnpackOnceForAll(t *testing.T) {
 	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the leftover is still there: %v", err)
 	}
-	u, err := st.Unpack(t.Context(), a)
+	u, err := st.Unpack(t.Context(), "", a)
 	if err != nil || u.Root != roots[0] || u.OS != "linux" {
 		t.Fatalf("second store: %+v, error %v", u, err)
 	}
@@ -292,13 +292,13 @@ func TestUnpackGivesUpWithItsCaller(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, image.StoreOptions{Limits: image.Limits{Time: time.Nanosecond}})
 	s.push("p/s:1", layered(t, []fileEntry{file("a", "x")}))
-	_, err := s.Unpack(t.Context(), artifact("p/s:1"))
+	_, err := s.Unpack(t.Context(), "", artifact("p/s:1"))
 	if fairway.KindOf(err) != fairway.KindUnavailable || !strings.Contains(err.Error(), "not fetched and unpacked within") {
 		t.Errorf("time limit: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Unpack(ctx, artifact("p/s:1")); !errors.Is(err, context.Canceled) {
+	if _, err := s.Unpack(ctx, "", artifact("p/s:1")); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	left, err := filepath.Glob(filepath.Join(s.dir, "*"))
@@ -316,7 +316,7 @@ func TestPlatforms(t *testing.T) {
 	s.pushIndex("p/s:arm", map[string]v1.Image{"linux/arm64": arm, "unknown/unknown": attestation})
 	s.push("p/s:single-arm", arm)
 
-	u, err := s.Unpack(t.Context(), fairway.Artifact{Image: "p/s", Tag: "both", Digest: index})
+	u, err := s.Unpack(t.Context(), "", fairway.Artifact{Image: "p/s", Tag: "both", Digest: index})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +327,7 @@ func TestPlatforms(t *testing.T) {
 		t.Errorf("arch %q, error %v", b, err)
 	}
 	for _, tag := range []string{"arm", "single-arm"} {
-		_, err := s.Unpack(t.Context(), artifact("p/s:"+tag))
+		_, err := s.Unpack(t.Context(), "", artifact("p/s:"+tag))
 		want := "is for linux/arm64, and this machine is linux/amd64; build it for linux/amd64: GOOS=linux GOARCH=amd64 go build"
 		if fairway.KindOf(err) != fairway.KindRefused || fairway.IsRetryable(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q", tag, err, want)

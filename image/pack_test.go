@@ -47,7 +47,7 @@ func TestPackPushUnpack(t *testing.T) {
 	}
 	s := newSite(t, image.StoreOptions{})
 	digest := s.push("sockshop/carts:0.6.0-1", img)
-	u, err := s.Unpack(t.Context(), artifact("sockshop/carts:0.6.0-1"))
+	u, err := s.Unpack(t.Context(), "", artifact("sockshop/carts:0.6.0-1"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,19 +30,26 @@ type source struct {
 	artifact fairway.Artifact
 	repo     name.Repository
 	local    bool
+	project  fairway.ProjectName // that has the registry; empty: none has
 	options  []remote.Option
 }
 
-// source tells the local registry from others.
-func (s *Store) source(a fairway.Artifact) (*source, error) {
+// source tells the local registry from others, and finds what the project has
+// for those.
+func (s *Store) source(p fairway.ProjectName, a fairway.Artifact) (*source, error) {
 	full, local := s.locate(a.Image)
+	if !local {
+		if r, ok := s.o.Registry(p, full); ok {
+			return s.elsewhere(r, a)
+		}
+	}
 	var options []name.Option
 	if local {
 		options = append(options, name.Insecure)
 	}
 	repo, err := name.NewRepository(full, options...)
 	if err != nil {
-		return nil, fairway.Invalid("image", a.Image, "is not an image repository", "write HOST/PATH/NAME in lower case, without a tag")
+		return nil, noRepository(a)
 	}
 	src := &source{artifact: a, repo: repo, local: local}
 	switch {
@@ -52,6 +59,10 @@ func (s *Store) source(a fairway.Artifact) (*source, error) {
 		src.options = append(src.options, remote.WithAuth(&authn.Basic{Username: localUser, Password: s.o.Local.Token()}))
 	}
 	return src, nil
+}
+
+func noRepository(a fairway.Artifact) error {
+	return fairway.Invalid("image", a.Image, "is not an image repository", "write HOST/PATH/NAME in lower case, without a tag")
 }
 
 // locate returns the image's name with the host that it is pulled from.
@@ -222,6 +233,8 @@ func (s *source) explainStatus(e *transport.Error) error {
 			"the image %s is not in this Fairway's registry; push it there: fairway image push --binary PROGRAM %s (from a program), crane copy SOURCE %[2]s (from another registry), or docker push %[2]s", s.artifact, ref)
 	case e.StatusCode == http.StatusNotFound:
 		return fairway.Errorf(fairway.KindNotFound, "the registry %s has no image %s; check name and tag", where, s.artifact)
+	case (e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden) && s.project != "":
+		return fairway.Errorf(fairway.KindUnauthorized, "the registry %s does not let project %s read %s (a missing image may be answered like this too); give it other credentials with: fairway registry add", where, s.project, s.artifact)
 	case e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden:
 		return fairway.Errorf(fairway.KindUnauthorized, "the registry %s does not let us read %s (a missing image may be answered like this too); log in with: docker login %[1]s", where, s.artifact)
 	case e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= 500:

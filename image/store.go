@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -42,6 +43,9 @@ type StoreOptions struct {
 	Dir      string // of the unpacked images; one Store at a time
 	Local    LocalRegistry
 	Keychain authn.Keychain // for all other registries; default: Docker's configuration
+	// Registry returns what a project has for the registry of an image; false
+	// leaves it to the keychain. Nil: it has nothing.
+	Registry func(p fairway.ProjectName, image string) (fairway.Registry, bool)
 	Logger   *slog.Logger
 	GOOS     string // default: this machine's
 	GOARCH   string // default: this machine's
@@ -64,6 +68,9 @@ func (o *StoreOptions) setDefaults() {
 	if o.GOARCH == "" {
 		o.GOARCH = runtime.GOARCH
 	}
+	if o.Registry == nil {
+		o.Registry = func(fairway.ProjectName, string) (fairway.Registry, bool) { return fairway.Registry{}, false }
+	}
 	if o.Room == nil {
 		o.Room = func(int64) error { return nil }
 	}
@@ -85,7 +92,8 @@ type Store struct {
 	log *slog.Logger
 
 	mu   sync.Mutex
-	busy map[string]chan struct{} // digests being unpacked; closed when done
+	busy map[string]chan struct{}     // digests being unpacked; closed when done
+	ways map[string]http.RoundTripper // to registries elsewhere, by the certificates that they need
 }
 
 var _ fairway.ImageStore = (*Store)(nil)
@@ -111,17 +119,17 @@ func NewStore(o StoreOptions) (*Store, error) {
 			return nil, fmt.Errorf("remove an unfinished image: %w", err)
 		}
 	}
-	return &Store{o: o, log: o.Logger, busy: map[string]chan struct{}{}}, nil
+	return &Store{o: o, log: o.Logger, busy: map[string]chan struct{}{}, ways: map[string]http.RoundTripper{}}, nil
 }
 
 // Resolve returns a with the digest that its tag has now, whatever digest it
 // had. Errors: KindInvalid for a malformed artifact, KindNotFound,
 // KindUnauthorized, and retryable ones of KindUnavailable.
-func (s *Store) Resolve(ctx context.Context, a fairway.Artifact) (fairway.Artifact, error) {
+func (s *Store) Resolve(ctx context.Context, p fairway.ProjectName, a fairway.Artifact) (fairway.Artifact, error) {
 	if err := a.Validate(); err != nil {
 		return a, err
 	}
-	src, err := s.source(a)
+	src, err := s.source(p, a)
 	if err != nil {
 		return a, err
 	}
@@ -136,10 +144,10 @@ func (s *Store) Resolve(ctx context.Context, a fairway.Artifact) (fairway.Artifa
 // before needs no registry. Errors beyond those of Resolve: KindRefused for an
 // image that is not for this machine, is too large or would leave its
 // directory; KindFull.
-func (s *Store) Unpack(ctx context.Context, a fairway.Artifact) (fairway.UnpackedImage, error) {
+func (s *Store) Unpack(ctx context.Context, p fairway.ProjectName, a fairway.Artifact) (fairway.UnpackedImage, error) {
 	if a.Digest == "" {
 		var err error
-		if a, err = s.Resolve(ctx, a); err != nil {
+		if a, err = s.Resolve(ctx, p, a); err != nil {
 			return fairway.UnpackedImage{}, err
 		}
 	} else if err := a.Validate(); err != nil {
@@ -154,7 +162,7 @@ func (s *Store) Unpack(ctx context.Context, a fairway.Artifact) (fairway.Unpacke
 	if !errors.Is(err, fs.ErrNotExist) {
 		return u, err
 	}
-	return s.fetch(ctx, a)
+	return s.fetch(ctx, p, a)
 }
 
 // claim waits until nobody else unpacks the digest.
@@ -205,8 +213,8 @@ func (s *Store) load(digest string) (fairway.UnpackedImage, error) {
 
 // fetch pulls and unpacks the image beside its place, and moves it there once
 // all of it is on the disk.
-func (s *Store) fetch(ctx context.Context, a fairway.Artifact) (u fairway.UnpackedImage, err error) {
-	src, err := s.source(a)
+func (s *Store) fetch(ctx context.Context, p fairway.ProjectName, a fairway.Artifact) (u fairway.UnpackedImage, err error) {
+	src, err := s.source(p, a)
 	if err != nil {
 		return u, err
 	}

@@ -78,7 +78,7 @@ func TestUnpackLayers(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, image.StoreOptions{})
 			s.push("p/s:1", layered(t, c.layers...))
-			u, err := s.Unpack(t.Context(), artifact("p/s:1"))
+			u, err := s.Unpack(t.Context(), "", artifact("p/s:1"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func TestUnpackRefuses(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, image.StoreOptions{Limits: image.Limits{Size: 100_000, Entries: 10}})
 			s.push("p/s:1", layered(t, c.layers...))
-			_, err := s.Unpack(t.Context(), artifact("p/s:1"))
+			_, err := s.Unpack(t.Context(), "", artifact("p/s:1"))
 			if fairway.KindOf(err) != fairway.KindRefused || fairway.IsRetryable(err) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error %v (%s), want %q", err, fairway.KindOf(err), c.says)
 			}
@@ -143,7 +143,7 @@ func TestEscapeThroughLink(t *testing.T) {
 	s.push("p/s:1", layered(t,
 		[]fileEntry{link("abs", victim), link("rel", strings.Repeat("../", 30)+victim[1:])},
 		[]fileEntry{file("abs/keep", "yours"), file("rel/keep", "yours"), file("abs/.wh.keep", ""), file("rel/.wh..wh..opq", "")}))
-	if _, err := s.Unpack(t.Context(), artifact("p/s:1")); err != nil {
+	if _, err := s.Unpack(t.Context(), "", artifact("p/s:1")); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(victim)
@@ -162,7 +162,7 @@ func TestUnpackModes(t *testing.T) {
 	s.push("p/s:1", layered(t,
 		[]fileEntry{mode(dir("locked"), 0o555), mode(file("sudo", "x"), 0o6755), mode(file("secret", "x"), 0), mode(dir("tmp"), 0o1777)},
 		[]fileEntry{file("locked/a", "1")}))
-	u, err := s.Unpack(t.Context(), artifact("p/s:1"))
+	u, err := s.Unpack(t.Context(), "", artifact("p/s:1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func TestDamagedLayer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.Unpack(t.Context(), artifact("p/s:1")); err == nil {
+	if _, err := s.Unpack(t.Context(), "", artifact("p/s:1")); err == nil {
 		t.Fatal("a damaged layer was unpacked")
 	}
 	left, err := filepath.Glob(filepath.Join(s.dir, "*"))

@@ -145,13 +145,13 @@ func (w *World) Remove(_ context.Context, c controller.Change) error {
 }
 
 // Resolve implements [fairway.ImageStore].
-func (w *World) Resolve(_ context.Context, a fairway.Artifact) (fairway.Artifact, error) {
+func (w *World) Resolve(_ context.Context, _ fairway.ProjectName, a fairway.Artifact) (fairway.Artifact, error) {
 	a.Digest = fmt.Sprintf("sha256:%064x", a.Tag)
 	return a, nil
 }
 
 // Unpack implements [fairway.ImageStore].
-func (w *World) Unpack(context.Context, fairway.Artifact) (fairway.UnpackedImage, error) {
+func (w *World) Unpack(context.Context, fairway.ProjectName, fairway.Artifact) (fairway.UnpackedImage, error) {
 	return fairway.UnpackedImage{}, nil
 }
 

@@ -157,12 +157,12 @@ func (i *instance) hookProgram(ctx context.Context, h hook) (program, error) {
 		}
 		if a.Digest == "" {
 			var err error
-			if a, err = i.p.o.Images.Resolve(ctx, a); err != nil {
+			if a, err = i.p.o.Images.Resolve(ctx, i.workload.Project, a); err != nil {
 				return program{}, err
 			}
 		}
 	}
-	img, err := i.p.o.Images.Unpack(ctx, a)
+	img, err := i.p.o.Images.Unpack(ctx, i.workload.Project, a)
 	if err != nil {
 		return program{}, err
 	}

@@ -48,11 +48,11 @@ func runTests(m *testing.M) int {
 // images is an image store whose images lie prepared in directories.
 type images map[string]fairway.UnpackedImage // by image name
 
-func (s images) Resolve(_ context.Context, a fairway.Artifact) (fairway.Artifact, error) {
+func (s images) Resolve(_ context.Context, _ fairway.ProjectName, a fairway.Artifact) (fairway.Artifact, error) {
 	return a, nil
 }
 
-func (s images) Unpack(_ context.Context, a fairway.Artifact) (fairway.UnpackedImage, error) {
+func (s images) Unpack(_ context.Context, _ fairway.ProjectName, a fairway.Artifact) (fairway.UnpackedImage, error) {
 	img, ok := s[a.Image]
 	if !ok {
 		return img, fairway.Errorf(fairway.KindNotFound, "there is no image %s", a.Image)

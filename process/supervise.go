@@ -81,7 +81,7 @@ func (i *instance) launch(ctx context.Context) (*handle, error) {
 	if refusal != nil {
 		return nil, refusal
 	}
-	img, err := i.p.o.Images.Unpack(ctx, i.workload.Artifact)
+	img, err := i.p.o.Images.Unpack(ctx, i.workload.Project, i.workload.Artifact)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ type yardAt struct {
 type servicesAt struct {
 	commit   string
 	services []fairway.ServiceName
+	images   map[fairway.ServiceName][]string // repositories that their values name
 }
 
 func newRead() *read {
@@ -52,26 +53,59 @@ func (k *Keeper) values(ctx context.Context, p fairway.ProjectName, stage fairwa
 
 // servicesOf lists the services of a stage's branch at its tip.
 func (k *Keeper) servicesOf(ctx context.Context, p fairway.ProjectName, stage fairway.StageName) ([]fairway.ServiceName, error) {
+	at, err := k.branchAt(ctx, p, stage)
+	return at.services, err
+}
+
+func (k *Keeper) branchAt(ctx context.Context, p fairway.ProjectName, stage fairway.StageName) (servicesAt, error) {
 	snap, err := k.Git.Read(ctx, p, string(stage))
 	if err != nil {
-		return nil, err
+		return servicesAt{}, err
 	}
 	k.read.mu.Lock()
 	have := k.read.services[branch{p, stage}]
 	k.read.mu.Unlock()
 	if have.commit == snap.Commit {
-		return have.services, nil
+		return have, nil
 	}
 	body, _, err := snap.File(chart.ValuesFile)
 	if err != nil {
-		return nil, err
+		return servicesAt{}, err
 	}
-	have = servicesAt{snap.Commit, chart.Services(map[string][]byte{chart.ValuesFile: body})}
+	files := map[string][]byte{chart.ValuesFile: body}
+	have = servicesAt{snap.Commit, chart.Services(files), chart.Repositories(files)}
 	k.read.mu.Lock()
 	k.read.services[branch{p, stage}] = have
 	k.read.mu.Unlock()
-	return have.services, nil
+	return have, nil
 }
+
+// Repositories returns for each service of the project the image repositories
+// that its values name in any stage, as they are written; none where nothing
+// has been delivered.
+func (k *Keeper) Repositories(ctx context.Context, p fairway.ProjectName) (map[fairway.ServiceName][]string, error) {
+	i, err := k.Project(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	out := map[fairway.ServiceName][]string{}
+	for _, s := range i.Services {
+		out[s] = nil
+	}
+	for _, stage := range i.Shipyard.Stages {
+		at, err := k.branchAt(ctx, p, stage.Name)
+		if err != nil {
+			return nil, err
+		}
+		for s, images := range at.images {
+			out[s] = append(out[s], images...)
+		}
+	}
+	return out, nil
+}
+
+// Wants reports whether the project's shipyard takes the tag.
+func (i Info) Wants(tag string) bool { return wanted(i.Shipyard, tag) }
 
 // Plan returns the stages that hold for a delivery of the service that starts
 // now: the shipyard's, with the service's own strategy where it has one.

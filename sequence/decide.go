@@ -161,7 +161,7 @@ func (d *decider) artifact(in Artifact) {
 	}
 	d.s.Open = append(d.s.Open, x)
 	if in.Pushed {
-		d.s.rememberPush(in.Artifact, x.ID)
+		d.s.rememberPush(in, x.ID)
 	}
 	x.Reason = d.say(x.ID, "%s was accepted from %s", in.Artifact, orSomebody(in.Actor))
 	d.emit(x, fairway.TypeNewArtifact, x.Reason, func(e *fairway.EventData) { e.Actor = in.Actor })
@@ -241,7 +241,7 @@ func (d *decider) duplicate(in Artifact) bool {
 }
 
 func (d *decider) duplicatePush(in Artifact) bool {
-	p, ok := d.s.pushed(in.Artifact)
+	p, ok := d.s.pushed(in)
 	switch {
 	case ok && p.Digest != in.Artifact.Digest, !ok && !in.Known:
 		return false

@@ -33,6 +33,9 @@ type Artifact struct {
 	Context  fairway.DeliveryID `json:"context,omitempty"` // sender's correlation id
 	Artifact fairway.Artifact   `json:"artifact"`
 	Pushed   bool               `json:"pushed,omitempty"` // by a registry: identity is image, tag and digest
+	// Elsewhere says that the registry is not Fairway's own, so that its host
+	// counts.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 	// Known says that a delivery of it exists that the state may have
 	// forgotten: a pushed tag was seen with this digest, or the log holds the
 	// delivery of the event.

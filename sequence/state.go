@@ -104,7 +104,7 @@ type Ended struct {
 
 // Push is a pushed tag and the delivery that it started.
 type Push struct {
-	Image    string             `json:"image"` // without the registry's host
+	Image    string             `json:"image"` // without the host of Fairway's own registry
 	Tag      string             `json:"tag"`
 	Digest   string             `json:"digest"`
 	Delivery fairway.DeliveryID `json:"delivery"`
@@ -201,20 +201,29 @@ func (s *State) ended(id fairway.DeliveryID) (Ended, bool) {
 	return Ended{}, false
 }
 
-// pushed finds the last push of the tag. The registry's host does not count:
-// pushes are Fairway's own registry's, whose address may change.
-func (s *State) pushed(a fairway.Artifact) (Push, bool) {
+// pushed finds the last push of the tag.
+func (s *State) pushed(in Artifact) (Push, bool) {
 	for _, p := range slices.Backward(s.Pushed) {
-		if p.Image == a.Path() && p.Tag == a.Tag {
+		if p.Image == in.repository() && p.Tag == in.Artifact.Tag {
 			return p, true
 		}
 	}
 	return Push{}, false
 }
 
-func (s *State) rememberPush(a fairway.Artifact, id fairway.DeliveryID) {
-	s.Pushed = slices.DeleteFunc(s.Pushed, func(p Push) bool { return p.Image == a.Path() && p.Tag == a.Tag })
-	s.Pushed = append(s.Pushed, Push{Image: a.Path(), Tag: a.Tag, Digest: a.Digest, Delivery: id})
+// repository is what a push is known by. The host of Fairway's own registry
+// does not count, since its address may change.
+func (in Artifact) repository() string {
+	if in.Elsewhere {
+		return in.Artifact.Image
+	}
+	return in.Artifact.Path()
+}
+
+func (s *State) rememberPush(in Artifact, id fairway.DeliveryID) {
+	a := in.Artifact
+	s.Pushed = slices.DeleteFunc(s.Pushed, func(p Push) bool { return p.Image == in.repository() && p.Tag == a.Tag })
+	s.Pushed = append(s.Pushed, Push{Image: in.repository(), Tag: a.Tag, Digest: a.Digest, Delivery: id})
 	if n := len(s.Pushed) - keepPushed; n > 0 {
 		s.Pushed = slices.Delete(s.Pushed, 0, n)
 	}
