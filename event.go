@@ -60,6 +60,7 @@ const (
 	TypeRollbackRequested     = "dev.fairway.rollback.requested"
 	TypeDrainTimedOut         = "dev.fairway.drain.timedout"
 	TypeMonitoringChanged     = "dev.fairway.monitoring.changed"
+	TypeRegistryChanged       = "dev.fairway.registry.changed"
 	TypeConfigurationPushed   = "dev.fairway.configuration.pushed"
 	TypeProjectChanged        = "dev.fairway.project.changed"
 	TypeEvaluationInvalidated = "dev.fairway.evaluation.invalidated"

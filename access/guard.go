@@ -114,6 +114,10 @@ func (g *Guard) isToken(s string) bool {
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
+// MayGuess takes from the budget of wrong guesses for somebody who checks a
+// secret of another kind; false means that it is spent.
+func (g *Guard) MayGuess() bool { return g.mayFail() }
+
 // mayFail takes from the budget of wrong guesses; false means that it is
 // spent.
 func (g *Guard) mayFail() bool {

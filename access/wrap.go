@@ -25,6 +25,9 @@ type Options struct {
 	// Refused is called for each refusal with its reason, one of the
 	// constants below, to count it. Nil counts nothing.
 	Refused func(reason string)
+	// Own says which requests prove by themselves that they may pass: neither
+	// their host nor a token is looked at. Nil: none does.
+	Own func(*http.Request) bool
 	// Log takes what went wrong on our side. Nil discards it.
 	Log *slog.Logger
 }
@@ -40,6 +43,7 @@ const (
 	RefusedCSRF      = "csrf"      // a change by cookie without our page's token
 	RefusedTooLarge  = "too_large" // a body beyond its limit
 	RefusedTooMany   = "too_many"  // too many wrong guesses
+	RefusedHook      = "hook"      // a notification with a wrong secret, counted by whoever takes it
 	headerCSRF       = "X-CSRF-Token"
 	fieldCSRF        = "csrf"
 	cookiePrefix     = "fairway_session"
@@ -76,6 +80,7 @@ type gate struct {
 	next    http.Handler
 	hosts   map[string]bool
 	refused func(string)
+	own     func(*http.Request) bool
 	log     *slog.Logger
 	origin  *http.CrossOriginProtection
 }
@@ -90,7 +95,10 @@ func (g *Guard) Wrap(h http.Handler, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &gate{Guard: g, next: h, hosts: ownHosts(o), refused: o.Refused, log: o.Log, origin: http.NewCrossOriginProtection()}
+	if o.Own == nil {
+		o.Own = func(*http.Request) bool { return false }
+	}
+	return &gate{Guard: g, next: h, hosts: ownHosts(o), refused: o.Refused, own: o.Own, log: o.Log, origin: http.NewCrossOriginProtection()}
 }
 
 func ownHosts(o Options) map[string]bool {
@@ -117,7 +125,8 @@ func ownHosts(o Options) map[string]bool {
 // ServeHTTP refuses the request or passes it on.
 func (s *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
-	if !s.hosts[strings.ToLower(r.Host)] {
+	own := s.own(r)
+	if !own && !s.hosts[strings.ToLower(r.Host)] {
 		s.refused(RefusedHost)
 		http.Error(w, "Misdirected Request", http.StatusMisdirectedRequest)
 		return
@@ -128,6 +137,10 @@ func (s *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer release()
+	if own {
+		s.next.ServeHTTP(w, r)
+		return
+	}
 	switch r.URL.Path {
 	case "/healthz", "/readyz":
 		s.next.ServeHTTP(w, r)

@@ -93,6 +93,7 @@ type Backend interface {
 	commits
 	figures
 	system
+	registriesElsewhere
 }
 
 // InvalidateEvaluation is a person's word that an evaluation does not count.

@@ -126,6 +126,17 @@ func methods() []method {
 		of("DeliveryEvents", odd, func(ctx context.Context, b api.Backend) ([]fairway.Event, error) { return b.DeliveryEvents(ctx, odd) }),
 		evaluation,
 		of("TestReport", odd, func(ctx context.Context, b api.Backend) (fairway.TestReport, error) { return b.TestReport(ctx, odd) }),
+		of("Registries", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) ([]api.Registry, error) { return b.Registries(ctx, odd) }),
+		of("Registries of all", fairway.ProjectName(""), func(ctx context.Context, b api.Backend) ([]api.Registry, error) { return b.Registries(ctx, "") }),
+		of("AddRegistry", filled[api.AddRegistry](), func(ctx context.Context, b api.Backend) (api.Registry, error) {
+			return b.AddRegistry(ctx, filled[api.AddRegistry]())
+		}),
+		of("RemoveRegistry", api.RegistryName{Project: odd, Name: odd}, func(ctx context.Context, b api.Backend) (api.Registry, error) {
+			return b.RemoveRegistry(ctx, api.RegistryName{Project: odd, Name: odd})
+		}),
+		of("CheckRegistry", api.RegistryName{Project: odd, Name: odd}, func(ctx context.Context, b api.Backend) ([]fairway.Checked, error) {
+			return b.CheckRegistry(ctx, api.RegistryName{Project: odd, Name: odd})
+		}),
 		of("Monitoring", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) ([]api.Monitoring, error) { return b.Monitoring(ctx, odd) }),
 		of("Monitoring of all", fairway.ProjectName(""), func(ctx context.Context, b api.Backend) ([]api.Monitoring, error) { return b.Monitoring(ctx, "") }),
 		of("ConfigureMonitoring", filled[fairway.Connection](), func(ctx context.Context, b api.Backend) (api.Monitoring, error) {

@@ -180,6 +180,18 @@ func (m *memory) InvalidateEvaluation(_ context.Context, r api.InvalidateEvaluat
 func (m *memory) TestReport(_ context.Context, id string) (fairway.TestReport, error) {
 	return given[fairway.TestReport](m, id)
 }
+func (m *memory) Registries(_ context.Context, p fairway.ProjectName) ([]api.Registry, error) {
+	return given[[]api.Registry](m, p)
+}
+func (m *memory) AddRegistry(_ context.Context, r api.AddRegistry) (api.Registry, error) {
+	return given[api.Registry](m, r)
+}
+func (m *memory) RemoveRegistry(_ context.Context, n api.RegistryName) (api.Registry, error) {
+	return given[api.Registry](m, n)
+}
+func (m *memory) CheckRegistry(_ context.Context, n api.RegistryName) ([]fairway.Checked, error) {
+	return given[[]fairway.Checked](m, n)
+}
 func (m *memory) Monitoring(_ context.Context, p fairway.ProjectName) ([]api.Monitoring, error) {
 	return given[[]api.Monitoring](m, p)
 }

@@ -70,6 +70,12 @@ var operations = []operation{
 	{path: "monitoring/{k}", method: "DELETE", tag: "monitoring", summary: "forget a monitoring system", answers: a(200, Monitoring{})},
 	{path: "monitoring/{k}/check", method: "POST", tag: "monitoring", summary: "ask a monitoring system once: what works", answers: l(fairway.Checked{})},
 
+	{path: "registries", method: "GET", tag: "registries", summary: "registries elsewhere that projects take images from, without their secrets", answers: l(Registry{})},
+	{path: "projects/{project}/registries", method: "GET", tag: "registries", summary: "the registries of a project", answers: l(Registry{})},
+	{path: "projects/{project}/registries/{name}", method: "PUT", tag: "registries", summary: "have a project take images from a registry", body: AddRegistry{}, answers: a(200, Registry{})},
+	{path: "projects/{project}/registries/{name}", method: "DELETE", tag: "registries", summary: "forget a registry and its secrets", answers: a(200, Registry{})},
+	{path: "projects/{project}/registries/{name}/check", method: "POST", tag: "registries", summary: "ask a registry once: what works", answers: l(fairway.Checked{})},
+
 	{path: "deliveries", method: "GET", tag: "deliveries", summary: "deliveries, the newest first", query: "project service stage status open limit cursor", answers: pages(fairway.Delivery{})},
 	{path: "deliveries/{id}", method: "GET", tag: "deliveries", summary: "one delivery with its steps", answers: a(200, fairway.Delivery{})},
 	{path: "deliveries/{id}/events", method: "GET", tag: "deliveries", summary: "all that happened to a delivery", answers: l(fairway.Event{})},

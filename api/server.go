@@ -134,6 +134,11 @@ func (s *server) routes() map[string]methods {
 		"system":                      read(s.showSystem),
 		"watch":                       {http.MethodGet: s.watch},
 		"openapi.json":                read(s.showDocument),
+
+		"projects/{project}/registries":              read(s.listRegistries),
+		"projects/{project}/registries/{name}":       {http.MethodPut: s.addRegistry, http.MethodDelete: s.removeRegistry},
+		"projects/{project}/registries/{name}/check": {http.MethodPost: s.checkRegistry},
+		"registries": read(s.listRegistries),
 	}
 }
 
@@ -176,5 +181,5 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func unknownPath(_ http.ResponseWriter, r *http.Request) error {
-	return fairway.Errorf(fairway.KindNotFound, "there is no %s; the API begins at %s with board, projects, services, deliveries, evaluations, reports, events, targets, routes, monitoring, status, system and watch", r.URL.Path, Prefix)
+	return fairway.Errorf(fairway.KindNotFound, "there is no %s; the API begins at %s with board, projects, services, deliveries, evaluations, reports, events, targets, routes, monitoring, registries, status, system and watch", r.URL.Path, Prefix)
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/fairwaycd/fairway/monitoring"
 	"github.com/fairwaycd/fairway/nats"
 	"github.com/fairwaycd/fairway/project"
+	"github.com/fairwaycd/fairway/registries"
 	"github.com/fairwaycd/fairway/registry"
 	"github.com/fairwaycd/fairway/testrun"
 )
@@ -49,12 +50,19 @@ type App struct {
 	// monitoring holds what projects have connected, connected what asks it.
 	monitoring *monitoring.Store
 	connected  []*connected
-	blobs      *blob.Store
-	history    *history.Store
-	keeper     *project.Keeper
-	control    *controller.Controller
-	view       *controller.View
-	readiness  readiness
+	// elsewhere holds the registries that projects take images from, watcher
+	// looks at their tags.
+	elsewhere *registries.Store
+	watcher   *registries.Watcher
+	// putPullSecret puts a Secret of type kubernetes.io/dockerconfigjson into a
+	// namespace; nil where the platform has none. The site sets it.
+	putPullSecret func(ctx context.Context, ns fairway.Namespace, name string, dockerConfigJSON []byte) error
+	blobs         *blob.Store
+	history       *history.Store
+	keeper        *project.Keeper
+	control       *controller.Controller
+	view          *controller.View
+	readiness     readiness
 
 	refusals *prometheus.CounterVec
 	changing sync.RWMutex // held, for reading, while services and projects are added; a deletion begins alone
@@ -130,6 +138,9 @@ func (a *App) openData(ctx context.Context) (err error) {
 	if a.monitoring, err = monitoring.Open(a.dir.Path("monitoring.json")); err != nil {
 		return err
 	}
+	if a.elsewhere, err = registries.Open(a.dir.Path("registries")); err != nil {
+		return err
+	}
 	if a.blobs, err = blob.Open(a.dir.Path("evaluations")); err != nil {
 		return err
 	}
@@ -196,7 +207,7 @@ func (a *App) openRegistry(context.Context) (err error) {
 	a.images, err = image.NewStore(image.StoreOptions{
 		Dir:    a.dir.Path("images"),
 		Local:  image.LocalRegistry{Host: a.Address(), Former: former, Token: a.guard.Token},
-		Logger: a.o.Logger.With("component", "image"), Room: a.space.Room,
+		Logger: a.o.Logger.With("component", "image"), Room: a.space.Room, Registry: a.elsewhere.For,
 	})
 	return err
 }
@@ -219,6 +230,7 @@ func (a *App) openControl(context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.watcher = a.newWatcher()
 	a.connected = a.sources()
 	ask := make([]fairway.MetricSource, len(a.connected))
 	for i, s := range a.connected {
@@ -226,7 +238,7 @@ func (a *App) openControl(context.Context) error {
 	}
 	judge := gate.New(ask, gate.Options{Logger: a.o.Logger.With("component", "gate"), Timeout: sourceLimit})
 	a.control = controller.New(a.o.Outside.in(controller.Options{
-		Log: a.log, Configuration: a.keeper, Platform: a.site.platform(), Traffic: a.site.traffic(), Images: a.images, Metrics: a.site.metrics(),
+		Log: a.log, Configuration: a.keeper, Platform: a.platform(), Traffic: a.site.traffic(), Images: a.images, Metrics: a.site.metrics(),
 		Tester: tester{runner, a.site.domain()}, Gate: judgeWith{judge, a.keeper, a.history, a.connectedTo, a.o.NoGate}, Blobs: a.blobs, Evaluations: a.history, View: a.view,
 		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain, Forget: a.forget, Hold: a.held,
 	}))
@@ -292,6 +304,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.ready.Store(true)
 	a.later(func(context.Context) error { a.ready.Store(false); return nil })
 	a.bg.Go(func() { a.git.KeepInStep(a.streams) })
+	a.bg.Go(func() { a.watcher.Run(a.streams) })
 	if !a.catchUp(ctx) {
 		a.catchUpLater()
 	}

@@ -58,7 +58,7 @@ func (b *backend) Delete(ctx context.Context, r api.Delete) (api.Deletion, error
 		return api.Deletion{}, err
 	}
 	if r.Service == "" {
-		if err := b.forgetMonitoring(ctx, r.Project); err != nil {
+		if err := errors.Join(b.forgetMonitoring(ctx, r.Project), b.forgetRegistries(ctx, r.Project)); err != nil {
 			return api.Deletion{}, err
 		}
 	}

@@ -28,6 +28,7 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/api/v1/", calls)
 	mux.Handle("GET /api/v1/watch", a.untilStop(calls))
 	mux.Handle("GET /api/v1/deliveries/{id}/logs", a.untilStop(calls))
+	mux.Handle("POST "+api.HookPrefix, api.NewHooks(a.hooked, api.ServerOptions{Logger: a.o.Logger.With("component", "registries")}))
 	mux.Handle("/git/", a.room(withGitActor(http.StripPrefix("/git", a.git.Handler()))))
 	mux.Handle("/v2/", a.reg.Handler())
 	mux.Handle("/prometheus/", http.StripPrefix("/prometheus", a.metrics.Handler()))
@@ -35,7 +36,7 @@ func (a *App) handler() http.Handler {
 	pages := web.New(b, web.Options{Log: a.o.Logger.With("component", "web"), CSRF: access.CSRF, Domain: a.site.domain() + port(a.GatewayAddress())})
 	mux.Handle("/", pages)
 	mux.Handle("GET /live", a.untilStop(pages))
-	return a.guard.Wrap(mux, access.Options{Listen: a.Address(), Refused: a.refused, Log: a.o.Logger.With("component", "access")})
+	return a.guard.Wrap(mux, access.Options{Listen: a.Address(), Refused: a.refused, Own: api.IsHook, Log: a.o.Logger.With("component", "access")})
 }
 
 // withGitActor tells the git server who pushes.

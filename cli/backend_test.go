@@ -30,6 +30,7 @@ type shop struct {
 	deliveries  []*trip
 	events      []api.StoredEvent
 	connections []fairway.Connection
+	registries  []api.Registry
 	looked      chan struct{} // closed and made anew at every look
 }
 

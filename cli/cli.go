@@ -103,7 +103,7 @@ func build(o Options) (*cobra.Command, *cli) {
 		c.approveCommand(), c.rejectCommand(), c.abortCommand(),
 		c.pauseCommand(), c.resumeCommand(), c.retryCommand(),
 		c.rollbackCommand(), c.routeCommand(),
-		c.deleteCommand(), c.syncCommand(),
+		c.deleteCommand(), c.syncCommand(), c.registryCommand(),
 		c.loginCommand(), c.logoutCommand(), c.openCommand(), c.imageCommand(),
 		c.compareCommand(), c.invalidateCommand(), c.lintCommand(), c.gateCommand(), c.schemaCommand(),
 		c.apiCommand(), c.versionCommand(), exitCodesTopic(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -46,6 +47,12 @@ func (s *Store) elsewhere(r fairway.Registry, a fairway.Artifact) (*source, erro
 		src.options = append(src.options, remote.WithTransport(way))
 	}
 	return src, nil
+}
+
+// Own reports whether the image lies in the registry inside this process.
+func (s *Store) Own(image string) bool {
+	_, own := s.locate(image)
+	return own
 }
 
 // way returns the transport that trusts the certificates beside the system's.
@@ -312,4 +319,21 @@ func (q *asked) reachError(err error) error {
 		return err
 	}
 	return fairway.Errorf(fairway.KindUnavailable, "the registry %s cannot be reached: %w", where, err)
+}
+
+// hubKey is the name under which Docker's configuration has Docker Hub.
+const hubKey = "https://index.docker.io/v1/"
+
+// PullSecret returns the registry's credentials in the form of Docker's
+// config.json, as a Secret of type kubernetes.io/dockerconfigjson holds them.
+func PullSecret(r fairway.Registry) ([]byte, error) {
+	host := r.Host()
+	if host == "docker.io" {
+		host = hubKey
+	}
+	config := map[string]json.RawMessage{}
+	if err := setLogin(config, host, r.Username, string(r.Password)); err != nil {
+		return nil, fmt.Errorf("write the pull secret of registry %s: %w", r.Name, err)
+	}
+	return json.Marshal(config)
 }

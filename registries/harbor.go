@@ -61,7 +61,9 @@ func readHarbor(r fairway.Registry, n Notification) ([]Push, string, error) {
 	return out, "what was pushed has no tag", nil
 }
 
+// clip bounds a text of others.
 func clip(s string) string {
+	s = strings.ToValidUTF8(s, "")
 	if r := []rune(s); len(r) > 60 {
 		return string(r[:60]) + "…"
 	}

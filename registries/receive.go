@@ -98,10 +98,14 @@ func Read(r fairway.Registry, n Notification) (pushes []Push, why string, err er
 		return nil, "", fairway.Invalid("body", "", "tells of more than 1000 pushes", "send fewer at once")
 	}
 	var ps []fairway.Problem
-	for _, p := range pushes {
+	for i, p := range pushes {
+		pushes[i].Actor, pushes[i].ID = clip(p.Actor), clip(p.ID)
 		ps = append(ps, fairway.Problems(p.Artifact().Validate())...)
 	}
-	return pushes, why, fairway.InvalidAll(ps)
+	if err := fairway.InvalidAll(ps); err != nil {
+		return nil, "", err
+	}
+	return pushes, why, nil
 }
 
 // equal compares in a time that tells nothing of either.
