@@ -64,7 +64,9 @@ func (b *backend) AddRegistry(ctx context.Context, q api.AddRegistry) (api.Regis
 	}
 	limited, cancel := context.WithTimeout(ctx, reachLimit)
 	defer cancel()
-	if err := b.images.Reach(limited, r); err != nil {
+	if err := b.images.Reach(limited, r); fairway.KindOf(err) == fairway.KindUnauthorized {
+		return api.Registry{}, fairway.Errorf(fairway.KindRefused, "%s", err.Error()) // it is not our caller who lacks rights
+	} else if err != nil {
 		return api.Registry{}, err
 	}
 	if q.DryRun {
@@ -208,7 +210,7 @@ func (b *backend) looked(ctx context.Context, r fairway.Registry) ([]fairway.Che
 		of := joined(repos[image])
 		tags, err := b.images.Tags(ctx, r, image)
 		switch {
-		case fairway.KindOf(err) == fairway.KindNotFound && err != nil:
+		case fairway.KindOf(err) == fairway.KindNotFound:
 			c.Text = "has no tags yet; the first one will be delivered to " + of
 		case err != nil:
 			c.OK, c.Text = false, err.Error()

@@ -24,24 +24,29 @@ import (
 // runSlow delivers the service of testdata/slow into the stage dev.
 func runSlow(t *testing.T, a *app.App, c *api.Client) {
 	t.Helper()
-	ctx := t.Context()
-	bin := filepath.Join(t.TempDir(), "slow")
-	build := exec.CommandContext(ctx, "go", "build", "-o", bin, "./testdata/slow")
-	build.Env = append(build.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	shop(t, c)
-	img, err := image.Pack(image.PackRequest{Binary: bin, Name: "web", Port: 8080})
+	img, err := image.Pack(image.PackRequest{Binary: buildSlow(t), Name: "web", Port: 8080})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := image.Push(ctx, img, a.Address()+"/shop/web:1", image.Credentials{User: "t", Token: a.Token()}); err != nil {
+	if _, err := image.Push(t.Context(), img, a.Address()+"/shop/web:1", image.Credentials{User: "t", Token: a.Token()}); err != nil {
 		t.Fatal(err)
 	}
 	if ds := waitFor(t, c, 1); ds[0].Status != fairway.StatusFinished {
 		t.Fatalf("the delivery ended %s: %s", ds[0].Status, ds[0].Reason)
 	}
+}
+
+// buildSlow builds testdata/slow and returns the program's file.
+func buildSlow(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "slow")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "./testdata/slow")
+	build.Env = append(build.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
 }
 
 // shop makes a project with one stage and one service.

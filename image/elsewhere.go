@@ -39,14 +39,24 @@ func (s *Store) elsewhere(r fairway.Registry, a fairway.Artifact) (*source, erro
 	} else {
 		src.options = append(src.options, remote.WithAuthFromKeychain(s.o.Keychain))
 	}
-	if r.CA != "" {
-		way, err := s.way(r.CA)
-		if err != nil {
-			return nil, err
-		}
-		src.options = append(src.options, remote.WithTransport(way))
+	way, err := s.way(r)
+	if err != nil {
+		return nil, err
 	}
+	src.options = append(src.options, remote.WithTransport(way))
 	return src, nil
+}
+
+// secured sends nothing without TLS: the library would try plain HTTP at
+// addresses that it takes for this machine's or its neighbours'.
+type secured struct{ http.RoundTripper }
+
+// RoundTrip implements [http.RoundTripper].
+func (s secured) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Scheme != "https" {
+		return nil, errors.New("it was not asked without TLS")
+	}
+	return s.RoundTripper.RoundTrip(r)
 }
 
 // Own reports whether the image lies in the registry inside this process.
@@ -55,8 +65,16 @@ func (s *Store) Own(image string) bool {
 	return own
 }
 
-// way returns the transport that trusts the certificates beside the system's.
-func (s *Store) way(ca string) (http.RoundTripper, error) {
+// way returns the transport to a registry: one that trusts its certificates
+// beside the system's.
+func (s *Store) way(r fairway.Registry) (http.RoundTripper, error) {
+	switch {
+	case r.Plain():
+		return remote.DefaultTransport, nil
+	case r.CA == "":
+		return secured{remote.DefaultTransport}, nil
+	}
+	ca := r.CA
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if way, ok := s.ways[ca]; ok {
@@ -69,10 +87,10 @@ func (s *Store) way(ca string) (http.RoundTripper, error) {
 	if !pool.AppendCertsFromPEM([]byte(ca)) {
 		return nil, fairway.Invalid("ca", "", "holds no certificate in PEM form", "give the file of the authority that signed the registry's certificate: -----BEGIN CERTIFICATE-----")
 	}
-	way := remote.DefaultTransport.(*http.Transport).Clone()
-	way.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
-	s.ways[ca] = way
-	return way, nil
+	trusting := remote.DefaultTransport.(*http.Transport).Clone()
+	trusting.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
+	s.ways[ca] = secured{trusting}
+	return s.ways[ca], nil
 }
 
 // busyError is what a registry answers that wants to be asked later.
@@ -124,11 +142,9 @@ func (s *Store) ask(r fairway.Registry, a fairway.Artifact) (*asked, error) {
 	if err != nil {
 		return nil, err
 	}
-	way := http.RoundTripper(remote.DefaultTransport)
-	if r.CA != "" {
-		if way, err = s.way(r.CA); err != nil {
-			return nil, err
-		}
+	way, err := s.way(r)
+	if err != nil {
+		return nil, err
 	}
 	q := &asked{source: src, patience: &patience{next: way}}
 	q.puller, err = remote.NewPuller(append(src.options, remote.WithTransport(q.patience), remote.WithRetryBackoff(remote.Backoff{Steps: 1}))...)
@@ -305,18 +321,19 @@ func (q *asked) reach(ctx context.Context, auth authn.Authenticator, plain bool)
 }
 
 func (q *asked) reachError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if err = untrusted(q.repo, err); fairway.KindOf(err) != fairway.KindInternal {
+		return err
+	}
 	var e *transport.Error
 	where := q.repo.RegistryStr()
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &e) && (e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden):
 		return fairway.Errorf(fairway.KindUnauthorized, "the registry %s does not take the credentials; give others: --username NAME --password-stdin", where)
 	case errors.As(err, &e):
 		return fairway.Errorf(fairway.KindUnavailable, "the registry %s answered %d to a first question; is it a registry? %w", where, e.StatusCode, err)
-	}
-	if err = untrusted(q.repo, err); fairway.KindOf(err) != fairway.KindInternal {
-		return err
 	}
 	return fairway.Errorf(fairway.KindUnavailable, "the registry %s cannot be reached: %w", where, err)
 }
