@@ -121,5 +121,6 @@ var parameters = map[string]struct{ text, kind string }{
 	"search":      {"Words, each a part of the names of project or service.", ""},
 	"state":       {"people, moving, failed or unready.", ""},
 	"board after": {"`next` or `previous` of a part.", ""},
+	"name":        {"Name of a registry within its project.", ""},
 	"kind":        {"Kind of a monitoring system: prometheus or dynatrace.", ""},
 }

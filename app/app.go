@@ -56,7 +56,7 @@ type App struct {
 	watcher   *registries.Watcher
 	// putPullSecret puts a Secret of type kubernetes.io/dockerconfigjson into a
 	// namespace; nil where the platform has none. The site sets it.
-	putPullSecret func(ctx context.Context, ns fairway.Namespace, name string, dockerConfigJSON []byte) error
+	putPullSecret func(ctx context.Context, p fairway.ProjectName, ns fairway.Namespace, name string, dockerConfigJSON []byte) error
 	blobs         *blob.Store
 	history       *history.Store
 	keeper        *project.Keeper

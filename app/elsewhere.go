@@ -183,14 +183,26 @@ type withPullSecrets struct {
 	a *App
 }
 
-// Apply implements [fairway.Platform].
+// Apply implements [fairway.Platform]. A namespace that is not there is made by
+// the platform; the secrets come after it then, and the cluster pulls again.
 func (p withPullSecrets) Apply(ctx context.Context, w fairway.Workload) error {
-	for _, r := range p.a.elsewhere.Of(w.Project) {
-		if err := p.a.copyPullSecret(ctx, r, w.Place.Namespace); err != nil {
+	missing := p.a.copyPullSecrets(ctx, w.Project, w.Place.Namespace)
+	if missing != nil && fairway.KindOf(missing) != fairway.KindNotFound {
+		return missing
+	}
+	if err := p.Platform.Apply(ctx, w); err != nil || missing == nil {
+		return err
+	}
+	return p.a.copyPullSecrets(ctx, w.Project, w.Place.Namespace)
+}
+
+func (a *App) copyPullSecrets(ctx context.Context, p fairway.ProjectName, ns fairway.Namespace) error {
+	for _, r := range a.elsewhere.Of(p) {
+		if err := a.copyPullSecret(ctx, r, ns); err != nil {
 			return err
 		}
 	}
-	return p.Platform.Apply(ctx, w)
+	return nil
 }
 
 func (a *App) platform() fairway.Platform {
@@ -208,7 +220,7 @@ func (a *App) copyPullSecret(ctx context.Context, r fairway.Registry, ns fairway
 	if err != nil {
 		return err
 	}
-	if err := a.putPullSecret(ctx, ns, r.PullSecretName(), config); err != nil {
+	if err := a.putPullSecret(ctx, r.Project, ns, r.PullSecretName(), config); err != nil {
 		return fmt.Errorf("copy the pull secret of registry %s into namespace %s: %w", r.Name, ns, err)
 	}
 	return nil
