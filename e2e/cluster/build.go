@@ -22,6 +22,7 @@ const (
 	istioTag    = "1.31-eed52ebb66ad" // the module has no releases
 	provisioner = "v0.0.30"
 	crane       = "v0.20.7"
+	prometheus  = "v0.316.0" // 3.16
 	envoy       = "1.40.0"
 	helm        = "v3.21.4" // only to render istiod anew
 )
@@ -33,6 +34,7 @@ type part struct {
 	dir      string   // below the e2e module: a module of its own, or its command
 	modules  []string // package@version, where there is no directory
 	flags    string   // for the linker
+	tags     string   // for the compiler
 	cgo      bool
 	links    map[string][]string // other names of a program
 }
@@ -52,6 +54,9 @@ func parts() []part {
 		{name: "small", programs: []string{"pause", "volume", "hello"}, dir: "cmd"},
 		{name: "crane", programs: []string{"crane"}, modules: []string{"github.com/google/go-containerregistry/cmd/crane@" + crane}},
 		{name: "volumes", programs: []string{"local-path-provisioner"}, modules: []string{"github.com/rancher/local-path-provisioner@" + provisioner}},
+		// Debian's was built without the discovery of pods. Of all discoveries, it alone.
+		{name: "prometheus", programs: []string{"prometheus"}, tags: "remove_all_sd,enable_kubernetes_sd",
+			modules: []string{"github.com/prometheus/prometheus/cmd/prometheus@" + prometheus}},
 		{name: "istio", programs: []string{"pilot-discovery", "pilot-agent"}, modules: []string{
 			"istio.io/istio/pilot/cmd/pilot-discovery@" + istio, "istio.io/istio/pilot/cmd/pilot-agent@" + istio}},
 	}
@@ -96,7 +101,7 @@ func (c *Cluster) buildPart(ctx context.Context, p part, root, toolchain string)
 	flags := "-s -w" + p.flags
 	var cmds []*exec.Cmd
 	for _, m := range p.modules {
-		cmds = append(cmds, exec.CommandContext(ctx, "go", "install", "-ldflags", flags, m))
+		cmds = append(cmds, exec.CommandContext(ctx, "go", "install", "-tags", p.tags, "-ldflags", flags, m))
 	}
 	if p.dir != "" {
 		cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-ldflags", flags, "-o", fresh+"/", "./...")
@@ -127,7 +132,7 @@ func (c *Cluster) buildPart(ctx context.Context, p part, root, toolchain string)
 // key names all that a part is made of: another key, another program.
 func (p part) key(root, toolchain string) (string, error) {
 	sum := sha256.New()
-	fmt.Fprintln(sum, toolchain, p.flags, p.modules)
+	fmt.Fprintln(sum, toolchain, p.flags, p.tags, p.modules)
 	if p.dir != "" {
 		err := filepath.WalkDir(filepath.Join(root, p.dir), func(path string, d os.DirEntry, err error) error {
 			if err != nil || d.IsDir() || p.name == "small" && !slices.Contains(p.programs, filepath.Base(filepath.Dir(path))) {

@@ -198,10 +198,6 @@ func (c *Cluster) images(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	prometheus, err := exec.LookPath("prometheus")
-	if err != nil {
-		return fmt.Errorf("%w; install the package prometheus", err)
-	}
 	all := []Image{
 		{Ref: "pause:1", Program: c.Bin("pause")},
 		{Ref: "hello:1", Program: c.Bin("hello")},
@@ -210,7 +206,7 @@ func (c *Cluster) images(ctx context.Context) error {
 		{Ref: "rancher/local-path-provisioner:" + provisioner, Program: c.Bin("local-path-provisioner")},
 		{Ref: "istio/pilot:" + istioTag, Program: c.Bin("pilot-discovery"), User: "1337"},
 		proxy,
-		{Ref: "prom/prometheus:" + PrometheusTag, Program: prometheus, At: "/bin/prometheus", User: "65534", WorkingDir: "/prometheus",
+		{Ref: "prom/prometheus:" + PrometheusTag, Program: c.Bin("prometheus"), At: "/bin/prometheus", User: "65534", WorkingDir: "/prometheus",
 			Args: []string{"--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"}},
 	}
 	var failed []error
@@ -227,8 +223,8 @@ func (c *Cluster) images(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// PrometheusTag is the tag under which Debian's Prometheus is pushed as
-// prom/prometheus, whatever its own version.
+// PrometheusTag is the tag under which Prometheus is pushed as prom/prometheus,
+// whatever its own version.
 const PrometheusTag = "v3.5.0"
 
 // proxyImage is the image of gateways and sidecars: Istio's agent, an Envoy, and

@@ -62,7 +62,7 @@ func (c *Cluster) packages(ctx context.Context) error {
 	var missing []string
 	for _, p := range [][2]string{
 		{"containerd", "/usr/bin/containerd"}, {"runc", "/usr/sbin/runc"}, {"containernetworking-plugins", "/usr/lib/cni/bridge"},
-		{"iptables", "/usr/sbin/iptables"}, {"iproute2", "/bin/ip"}, {"kmod", "/sbin/modprobe"}, {"prometheus", "/usr/bin/prometheus"},
+		{"iptables", "/usr/sbin/iptables"}, {"iproute2", "/bin/ip"}, {"kmod", "/sbin/modprobe"},
 		{"ca-certificates", "/usr/sbin/update-ca-certificates"},
 	} {
 		if _, err := os.Stat(p[1]); err != nil {
