@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
@@ -29,7 +29,6 @@ type platformTest struct {
 	raw    dynamic.Interface
 	ns     fairway.Namespace
 	dir    string
-	logs   *bytes.Buffer
 }
 
 func connected(t *testing.T) *rest.Config {
@@ -69,7 +68,7 @@ func newPlatformTest(t *testing.T, edit ...func(*kubernetes.Options)) *platformT
 
 func (pt *platformTest) start(edit ...func(*kubernetes.Options)) *kubernetes.Platform {
 	pt.Helper()
-	o := kubernetes.Options{Config: pt.config, Dir: pt.dir, WithoutMesh: true, Logger: slog.New(slog.NewTextHandler(pt.Output(), nil))}
+	o := kubernetes.Options{Config: pt.config, Dir: pt.dir, Installation: string(pt.ns), WithoutMesh: true, Logger: slog.New(slog.NewTextHandler(pt.Output(), nil))}
 	for _, f := range edit {
 		f(&o)
 	}
@@ -96,8 +95,6 @@ func (pt *platformTest) within(d time.Duration) context.Context {
 
 // image is what the cluster's registry has; see the cluster's scripts.
 const image = "127.0.0.1:5000/hello"
-
-type option func(*fairway.Workload, *string)
 
 func deployment(name, tag, extra string) string {
 	return fmt.Sprintf(`apiVersion: apps/v1
@@ -182,7 +179,11 @@ func (pt *platformTest) pods() map[string]bool {
 
 func TestVersionsComeAndGo(t *testing.T) {
 	pt := newPlatformTest(t)
-	w := pt.workload(fairway.Blue, "one", deployment("carts-blue", "1", ""), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: carts-old}\ndata: {a: b}\n")
+	// A second container that writes: the service itself says nothing.
+	noise := "      - {name: noise, image: '127.0.0.1:5000/coredns:1', args: [-conf, /etc/noise/Corefile], volumeMounts: [{name: noise, mountPath: /etc/noise}]}\n" +
+		"      volumes: [{name: noise, configMap: {name: noise}}]\n"
+	written := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: noise}\ndata: {Corefile: '.:1053 { errors }'}\n"
+	w := pt.workload(fairway.Blue, "one", deployment("carts-blue", "1", noise), written, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: carts-old}\ndata: {a: b}\n")
 	i := pt.run(w)
 	if i.Address != "carts-blue."+string(pt.ns)+".svc.cluster.local:8080" || !i.Ready || i.HealthPath != "/readyz" || i.Artifact.Tag != "1" {
 		t.Errorf("instance %+v", i)
@@ -202,7 +203,7 @@ func TestVersionsComeAndGo(t *testing.T) {
 	if after := pt.pods(); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("applying again changed the pods from %v to %v", before, after)
 	}
-	w = pt.workload(fairway.Blue, "two", deployment("carts-blue", "1", ""))
+	w = pt.workload(fairway.Blue, "two", deployment("carts-blue", "1", noise), written)
 	pt.run(w)
 	if pt.get("ConfigMap", "carts-old") != nil {
 		t.Error("what the chart no longer has is still there")
@@ -219,11 +220,13 @@ func TestVersionsComeAndGo(t *testing.T) {
 	if pt.get("Deployment", "carts-blue") != nil {
 		t.Error("it was stopped and is there")
 	}
-	var logs bytes.Buffer
 	for _, id := range []fairway.DeliveryID{"d-one", "d-two"} {
+		var logs bytes.Buffer
 		if err := pt.p.Logs(pt.within(time.Minute), id, &logs, false); err != nil {
 			t.Errorf("logs of %s: %v", id, err)
 		}
+		if text := logs.String(); !strings.Contains(text, "fairway: pod carts-blue-") || !strings.Contains(text, "CoreDNS-") {
+			t.Errorf("logs of %s:\n%s", id, text)
+		}
 	}
-	t.Logf("logs:\n%s", logs.String())
 }

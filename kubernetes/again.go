@@ -73,7 +73,14 @@ func (p *Platform) again(ctx context.Context, place fairway.Place, o *object) {
 		if _, ok := p.at(place); ok {
 			return // somebody else was faster
 		}
-		_, err := p.c.apply(ctx, o, string(place.Namespace), manager, true)
+		ns, err := p.c.get(ctx, ref{"v1", "Namespace", string(place.Namespace)}, "")
+		if err == nil && (ns == nil || ns.GetDeletionTimestamp() != nil) {
+			p.log.Error("a workload was deleted with its namespace; the next delivery makes both again", "service", place.String())
+			return
+		}
+		if err == nil {
+			_, err = p.c.apply(ctx, o, string(place.Namespace), manager, true)
+		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}

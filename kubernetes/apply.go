@@ -83,14 +83,14 @@ func (p *Platform) Apply(ctx context.Context, w fairway.Workload) error {
 // nothing.
 func (p *Platform) replace(ctx context.Context, r *rendering, live *object) error {
 	ns := string(r.w.Place.Namespace)
-	if err := mayTake(live, r.w, p.o.ForceConflicts); err != nil {
+	if err := p.mayTake(live, r.w); err != nil {
 		return err
 	}
 	if err := sameSelector(live, r.workload); err != nil {
 		return err
 	}
 	r.rec.StartedAt = p.now().UTC()
-	if err := r.label(); err != nil {
+	if err := r.label(p.o.Installation); err != nil {
 		return err
 	}
 	former := p.formerly(r.w.Place, live)
@@ -151,7 +151,7 @@ func (p *Platform) applyOne(ctx context.Context, w fairway.Workload, o *object, 
 		if err != nil {
 			return err
 		}
-		if err := mayTake(live, w, p.o.ForceConflicts); err != nil {
+		if err := p.mayTake(live, w); err != nil {
 			return err
 		}
 		if err := sameSelector(live, o); err != nil {

@@ -40,7 +40,7 @@ func (p *Platform) runHook(ctx context.Context, w fairway.Workload, h hook) erro
 	if err != nil {
 		return err
 	}
-	if err := mayTake(live, w, p.o.ForceConflicts); err != nil {
+	if err := p.mayTake(live, w); err != nil {
 		return err
 	}
 	if live != nil && live.GetLabels()[LabelInstance] != labelValue(w.Instance) {

@@ -23,6 +23,8 @@ const (
 	LabelInstance  = "fairway.dev/instance"
 	LabelDelivery  = "fairway.dev/delivery"
 	LabelVersion   = "version" // the artifact's tag
+	// LabelInstallation tells what one Fairway applies from what another does.
+	LabelInstallation = "fairway.dev/installation"
 	// LabelRun is the test under way; its annotation has the full run id.
 	LabelRun = "fairway.dev/run"
 	// labelPart marks the pods of a chart's other workloads with the service.
@@ -82,16 +84,17 @@ func labelValue(s string) string {
 }
 
 // owner are the labels by which an object is the service's.
-func owner(w fairway.Workload) map[string]string {
+func owner(w fairway.Workload, installation string) map[string]string {
 	return map[string]string{
-		LabelManagedBy: manager, LabelProject: string(w.Project), LabelStage: string(w.Stage), LabelService: string(w.Place.Service),
+		LabelManagedBy: manager, LabelInstallation: installation, LabelProject: string(w.Project), LabelStage: string(w.Stage), LabelService: string(w.Place.Service),
 	}
 }
 
 // podLabels are those of the version's pods.
-func podLabels(w fairway.Workload) map[string]string {
+func podLabels(w fairway.Workload, installation string) map[string]string {
 	return map[string]string{
-		LabelProject: string(w.Project), LabelStage: string(w.Stage), LabelService: string(w.Place.Service),
+		LabelInstallation: installation,
+		LabelProject:      string(w.Project), LabelStage: string(w.Stage), LabelService: string(w.Place.Service),
 		LabelColour: colourLabel(w.Place.Colour), LabelInstance: labelValue(w.Instance), LabelDelivery: labelValue(string(w.Delivery)),
 		LabelVersion: labelValue(w.Artifact.Tag),
 	}

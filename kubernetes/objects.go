@@ -328,11 +328,11 @@ var _ runtime.Object = (*object)(nil)
 
 // label gives the objects their owner's labels, and the workload's pods those
 // of the version.
-func (r *rendering) label() error {
+func (r *rendering) label(installation string) error {
 	for _, o := range append(slices.Clone(r.objects), r.hookObjects()...) {
-		merge(o, owner(r.w), "metadata", "labels")
+		merge(o, owner(r.w, installation), "metadata", "labels")
 		if _, ok, _ := unstructured.NestedMap(o.Object, "spec", "template"); ok && o.GetKind() != "Job" {
-			merge(o, map[string]string{LabelProject: string(r.w.Project), labelPart: string(r.w.Place.Service)}, "spec", "template", "metadata", "labels")
+			merge(o, map[string]string{LabelInstallation: installation, LabelProject: string(r.w.Project), labelPart: string(r.w.Place.Service)}, "spec", "template", "metadata", "labels")
 		}
 	}
 	for _, h := range r.hooks {
@@ -341,7 +341,7 @@ func (r *rendering) label() error {
 		}
 	}
 	o := r.workload
-	pods := podLabels(r.w)
+	pods := podLabels(r.w, installation)
 	selector, _, _ := unstructured.NestedStringMap(o.Object, "spec", "selector", "matchLabels")
 	for k := range pods {
 		if _, taken := selector[k]; taken {
@@ -351,8 +351,8 @@ func (r *rendering) label() error {
 	merge(o, pods, "spec", "template", "metadata", "labels")
 	merge(o, map[string]string{annotationDelivery: string(r.w.Delivery), annotationVersion: r.w.Artifact.Tag, annotationInstance: r.w.Instance},
 		"spec", "template", "metadata", "annotations")
-	merge(o, owner(r.w), "metadata", "labels")
-	merge(o, podLabels(r.w), "metadata", "labels")
+	merge(o, owner(r.w, installation), "metadata", "labels")
+	merge(o, podLabels(r.w, installation), "metadata", "labels")
 	for _, other := range r.objects {
 		r.rec.Objects = append(r.rec.Objects, refOf(other))
 	}

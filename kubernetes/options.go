@@ -13,6 +13,9 @@ import (
 type Options struct {
 	// Config says how the cluster is reached, see [Connect]. Required.
 	Config *rest.Config
+	// Installation tells what this Fairway applies from what another one does
+	// in the same cluster; a valid label. Default "default".
+	Installation string
 	// Dir keeps the logs of pods that no longer exist. Required.
 	Dir string
 	// Logger defaults to [slog.Default].
@@ -46,6 +49,9 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Installation == "" {
+		o.Installation = "default"
+	}
 	if o.Patience == 0 {
 		o.Patience = 20 * time.Second
 	}
@@ -68,6 +74,9 @@ func (o Options) validate() error {
 	}
 	if o.Dir == "" {
 		ps = append(ps, fairway.Problem{Field: "Dir", Message: "is empty", Remedy: "name the directory for logs"})
+	}
+	if o.Installation != "" && labelValue(o.Installation) != o.Installation {
+		ps = append(ps, fairway.Problem{Field: "Installation", Value: o.Installation, Message: "is no value of a label", Remedy: "use up to 63 letters, digits, dots and hyphens"})
 	}
 	for field, d := range map[string]time.Duration{"Patience": o.Patience, "Missing": o.Missing, "LogRetention": o.LogRetention} {
 		if d < 0 {

@@ -40,10 +40,20 @@ func foreignManager(o *object) string {
 	return ""
 }
 
+// claim is who applies.
+type claim struct {
+	installation string
+	force        bool
+}
+
+func (p *Platform) mayTake(live *object, w fairway.Workload) error {
+	return mayTake(live, w, claim{p.o.Installation, p.o.ForceConflicts})
+}
+
 // mayTake reports an error unless the workload's service may apply onto the
 // object that stands there; nil stands for none. An object without a namespace
 // belongs to a service in all its stages.
-func mayTake(live *object, w fairway.Workload, force bool) error {
+func mayTake(live *object, w fairway.Workload, by claim) error {
 	if live == nil {
 		return nil
 	}
@@ -53,13 +63,16 @@ func mayTake(live *object, w fairway.Workload, force bool) error {
 	}
 	l := live.GetLabels()
 	if l[LabelManagedBy] == manager && l[LabelService] != "" {
+		if i := l[LabelInstallation]; i != "" && i != by.installation && !by.force {
+			return fairway.Errorf(fairway.KindRefused, "%s was made by another Fairway, installation %s; deliver to another namespace, stop that one, or start Fairway with --force-conflicts to take it over", name, i)
+		}
 		if l[LabelService] == string(w.Place.Service) && l[LabelProject] == string(w.Project) && (l[LabelStage] == string(w.Stage) || live.GetNamespace() == "") {
 			return nil
 		}
 		return fairway.Errorf(fairway.KindRefused, "%s belongs to service %s of project %s in stage %s; give the object another name in the chart of %s",
 			name, l[LabelService], l[LabelProject], l[LabelStage], w.Place.Service)
 	}
-	if force {
+	if by.force {
 		return nil
 	}
 	return fairway.Errorf(fairway.KindRefused, "%s exists already, and Fairway did not make it%s; delete it, name the one of the chart otherwise, or start Fairway with --force-conflicts to take it over",

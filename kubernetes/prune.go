@@ -49,7 +49,7 @@ func (p *Platform) removeOurs(ctx context.Context, w fairway.Workload, r ref) er
 		if err != nil || o == nil {
 			return err
 		}
-		if foreignManager(o) != "" || mayTake(o, w, false) != nil || o.GetDeletionTimestamp() != nil {
+		if foreignManager(o) != "" || mayTake(o, w, claim{installation: p.o.Installation}) != nil || o.GetDeletionTimestamp() != nil {
 			return nil
 		}
 		p.log.Info("removing what no longer belongs to the service", "service", w.Place.String(), "object", r.String())

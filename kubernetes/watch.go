@@ -32,10 +32,11 @@ const (
 // labels, without what nobody here reads.
 func (p *Platform) prepareWatches() error {
 	p.queue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[fairway.Place]())
+	mine := LabelManagedBy + "=" + manager + "," + LabelInstallation + "=" + p.o.Installation
 	workloads := cache.Indexers{byPlace: indexPlace, byInstance: indexInstance}
-	p.deployments = informer(p.c.apps, "deployments", &appsv1.Deployment{}, LabelManagedBy+"="+manager, workloads)
-	p.statefulSets = informer(p.c.apps, "statefulsets", &appsv1.StatefulSet{}, LabelManagedBy+"="+manager, workloads)
-	p.pods = informer(p.c.core, "pods", &corev1.Pod{}, LabelProject, cache.Indexers{byService: indexService})
+	p.deployments = informer(p.c.apps, "deployments", &appsv1.Deployment{}, mine, workloads)
+	p.statefulSets = informer(p.c.apps, "statefulsets", &appsv1.StatefulSet{}, mine, workloads)
+	p.pods = informer(p.c.core, "pods", &corev1.Pod{}, LabelProject+","+LabelInstallation+"="+p.o.Installation, cache.Indexers{byService: indexService})
 	for _, i := range p.watched() {
 		if err := i.SetTransform(trim); err != nil {
 			return fmt.Errorf("prepare to watch the cluster: %w", err)
