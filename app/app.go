@@ -188,7 +188,7 @@ func (a *App) openGit(context.Context) (err error) {
 	}
 	a.keeper = project.New(project.Options{
 		Rendered: rendered, Runs: a.site.runs,
-		Git: a.git, Domain: a.site.domain(), Logger: a.o.Logger.With("component", "project"), MayRoute: a.mayRoute, Store: a.storePushed,
+		Git: a.git, Domain: a.site.domain(), Logger: a.o.Logger.With("component", "project"), MayRoute: a.mayRoute, Store: a.storePushed, Agrees: a.agrees,
 	})
 	return nil
 }

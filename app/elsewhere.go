@@ -54,6 +54,18 @@ func (a *App) imagesOf(ctx context.Context, r fairway.Registry) (map[string][]fa
 	return registries.Repositories(r, base, images), nil
 }
 
+// agrees refuses a shipyard that contradicts a registry of the project.
+func (a *App) agrees(p fairway.ProjectName, y fairway.Shipyard) error {
+	var ps []fairway.Problem
+	for _, r := range a.elsewhere.Of(p) {
+		if _, err := registries.Base(r, y); err != nil {
+			ps = append(ps, fairway.Problem{File: "shipyard.yaml", Field: "registry", Value: y.Registry, Message: "is not the path of registry " + r.Name + ", " + r.URL,
+				Remedy: "write " + r.Path() + ", leave it out, or remove the registry first: fairway registry remove " + r.Name + " --project " + string(p)})
+		}
+	}
+	return fairway.InvalidAll(ps)
+}
+
 // hooked takes a notification: all pushes in it are stored before it returns.
 func (a *App) hooked(ctx context.Context, h api.Hook) ([]api.Hooked, error) {
 	if !a.storing.Load() {

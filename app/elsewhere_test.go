@@ -2,120 +2,26 @@ package app_test
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
-
-	"github.com/distribution/distribution/v3/configuration"
-	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd"
-	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"golang.org/x/crypto/bcrypt"
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/api"
 	"github.com/fairwaycd/fairway/app"
 	"github.com/fairwaycd/fairway/image"
 )
-
-const (
-	hubUser   = "bot"
-	hubSecret = "pa55word-of-the-registry"
-	hookKey   = "0123456789abcdef-of-the-hook"
-)
-
-// hub is CNCF Distribution, with TLS of an authority of its own and basic
-// authentication.
-type hub struct {
-	host, ca string
-	client   http.RoundTripper
-	answer   atomic.Int64 // when not 0, the status of all answers
-	asked    atomic.Int64
-}
-
-// newHub starts it; hook, when set, is where it sends its notifications.
-func newHub(t *testing.T, hook string) *hub {
-	t.Helper()
-	hash, err := bcrypt.GenerateFromPassword([]byte(hubSecret), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	users := filepath.Join(t.TempDir(), "htpasswd")
-	if err := os.WriteFile(users, fmt.Appendf(nil, "%s:%s\n", hubUser, hash), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := &configuration.Configuration{
-		Storage: configuration.Storage{"inmemory": configuration.Parameters{}, "maintenance": configuration.Parameters{"uploadpurging": map[any]any{"enabled": false}}},
-		Auth:    configuration.Auth{"htpasswd": configuration.Parameters{"realm": "hub", "path": users}},
-	}
-	c.HTTP.Secret = "any"
-	if hook != "" {
-		c.Notifications.Endpoints = []configuration.Endpoint{{Name: "fairway", URL: hook, Timeout: 5 * time.Second, Threshold: 1, Backoff: 50 * time.Millisecond,
-			Headers: http.Header{"Authorization": {"Bearer " + hookKey}}}}
-	}
-	library := handlers.NewApp(t.Context(), c)
-	h := &hub{}
-	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.asked.Add(1)
-		if status := int(h.answer.Load()); status != 0 {
-			w.Header().Set("Retry-After", "3600")
-			w.WriteHeader(status)
-			return
-		}
-		library.ServeHTTP(w, r)
-	}))
-	t.Cleanup(srv.Close)
-	h.host = srv.Listener.Addr().String()
-	h.ca = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
-	pool := x509.NewCertPool()
-	pool.AddCert(srv.Certificate())
-	h.client = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
-	return h
-}
-
-// push pushes an image under the tag and returns its digest. Images of
-// different content have different digests.
-func (h *hub) push(t *testing.T, repository, tag, content string) string {
-	t.Helper()
-	img, err := image.Pack(image.PackRequest{Binary: "app_test.go", Name: "web", Entrypoint: []string{"/app/none-" + content}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h.pushImage(t, repository, tag, img)
-}
-
-func (h *hub) pushImage(t *testing.T, repository, tag string, img v1.Image) string {
-	t.Helper()
-	ref, err := name.NewTag(h.host + "/" + repository + ":" + tag)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = remote.Write(ref, img, remote.WithContext(t.Context()), remote.WithTransport(h.client), remote.WithAuth(&authn.Basic{Username: hubUser, Password: hubSecret}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest, err := img.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return digest.String()
-}
 
 // registry is the request to add the hub.
 func (h *hub) registry() api.AddRegistry {
@@ -364,6 +270,12 @@ func TestAShipyardContradictsARegistry(t *testing.T) {
 	if _, err := c.AddRegistry(t.Context(), q); fairway.KindOf(err) != fairway.KindConflict || !strings.Contains(err.Error(), "registry: team/shop; write https://"+h.host+", or change") {
 		t.Errorf("got %v", err)
 	}
+	q.URL = "https://" + h.host + "/team/shop"
+	add(t, c, q)
+	update := api.UpdateProject{Name: "shop", Shipyard: "registry: acme\nstages: [{name: dev}]\n"}
+	if _, err := c.UpdateProject(t.Context(), update); fairway.KindOf(err) != fairway.KindInvalid || !strings.Contains(err.Error(), `registry "acme" is not the path of registry hub`) {
+		t.Errorf("got %v", err)
+	}
 	q.URL = "https://" + h.host
 	add(t, c, q)
 	if _, err := c.OnboardService(t.Context(), api.OnboardService{Project: "shop", Values: "service: {name: web}\n"}); err != nil {
@@ -449,7 +361,9 @@ func TestNotificationsThatAreRefused(t *testing.T) {
 			t.Errorf("%v: %d %s", way, status, text)
 		}
 	}
-	waitFor(t, c, 1)
+	if ds := waitFor(t, c, 1); len(ds) != 1 {
+		t.Errorf("one push that was told twice began %+v", ds)
+	}
 	all, err := c.Registries(t.Context(), "shop")
 	if err != nil || all[0].State.Refused != 3 {
 		t.Errorf("refused %+v, %v, want 3", all, err)
@@ -488,4 +402,98 @@ func TestPullSecret(t *testing.T) {
 	if r := add(t, c, q); r.PullSecret != "fairway-hub" || len(r.Warnings) != 1 {
 		t.Errorf("added %+v", r)
 	}
+}
+
+// What GitHub and Docker Hub send, up to the delivery; neither can be asked
+// from here.
+func TestNotificationsOfGitHubAndDockerHub(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	a, err := app.New(t.Context(), app.Options{Data: t.TempDir(), Listen: "127.0.0.1:0", Gateway: "127.0.0.1:0", LogOutput: &log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := api.NewClient(api.ClientOptions{URL: "http://" + a.Address(), Token: a.Token()})
+	shop(t, c)
+	if _, err := c.OnboardService(t.Context(), api.OnboardService{Project: "shop", Values: "service: {name: carts}\n"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, url := range map[string]string{"hub": "https://docker.io/acme", "gh": "https://ghcr.io/acme"} {
+		r := fairway.Registry{Project: "shop", Name: name, URL: url, Secret: hookKey, Username: hubUser, Password: hubSecret}
+		if err := a.AddElsewhere(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	body := func(name string) string {
+		text, err := os.ReadFile(filepath.Join("..", "registries", "testdata", name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	text := body("github-package")
+	mac := hmac.New(sha256.New, []byte(hookKey))
+	mac.Write([]byte(text))
+	header := http.Header{"X-Github-Event": {"package"}, "X-Hub-Signature-256": {"sha256=" + hex.EncodeToString(mac.Sum(nil))}, "Content-Type": {"application/json"}}
+	if status, answer := send(t, a, "shop/gh/github", header, text); status != 202 || !strings.Contains(answer, `"services":["carts"]`) {
+		t.Errorf("GitHub: %d %s", status, answer)
+	}
+	if status, answer := send(t, a, "shop/gh/github", header, text+" "); status != 401 {
+		t.Errorf("GitHub, with another byte: %d %s", status, answer)
+	}
+	if status, answer := send(t, a, "shop/hub/dockerhub/"+hookKey, nil, body("dockerhub")); status != 202 || !strings.Contains(answer, `"services":["carts"]`) {
+		t.Errorf("Docker Hub: %d %s", status, answer)
+	}
+	if status, _ := send(t, a, "shop/hub/dockerhub/wrong", nil, body("dockerhub")); status != 401 {
+		t.Errorf("Docker Hub, with another secret: %d", status)
+	}
+	images := map[string]bool{}
+	eventually(t, "both are deliveries", func() bool {
+		ds, err := c.Deliveries(t.Context(), api.DeliveryFilter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range ds {
+			images[d.Artifact.String()] = true
+		}
+		return images["ghcr.io/acme/carts:0.6.0-1"] && images["docker.io/acme/carts:0.6.0-1"]
+	})
+	stop(t, a)
+	for _, secret := range []string{hookKey, hubSecret} {
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("%s is in the log", secret)
+		}
+		err := filepath.WalkDir(a.Data(), func(path string, e os.DirEntry, err error) error {
+			if err != nil || e.IsDir() || filepath.Base(filepath.Dir(path)) == "registries" {
+				return nil
+			}
+			if content, err := os.ReadFile(path); err == nil && bytes.Contains(content, []byte(secret)) {
+				t.Errorf("%s is in %s", secret, path)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

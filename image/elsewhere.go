@@ -104,17 +104,19 @@ func (e busyError) RetryAfter() time.Duration { return e.after }
 
 func (e busyError) Unwrap() error { return e.error }
 
-// patience notes the longest Retry-After of the answers that it hands on.
-type patience struct {
-	next  http.RoundTripper
-	after time.Duration
-}
+// waitKey is the key under which a question's context has a *time.Duration.
+type waitKey struct{}
+
+// patience notes in the question's context the longest Retry-After of its
+// answers.
+type patience struct{ http.RoundTripper }
 
 // RoundTrip implements [http.RoundTripper].
-func (p *patience) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := p.next.RoundTrip(r)
-	if err == nil && (answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode >= 500) {
-		p.after = max(p.after, retryAfter(answer.Header.Get("Retry-After")))
+func (p patience) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := p.RoundTripper.RoundTrip(r)
+	wait, ok := r.Context().Value(waitKey{}).(*time.Duration)
+	if ok && err == nil && (answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode >= 500) {
+		*wait = max(*wait, retryAfter(answer.Header.Get("Retry-After")))
 	}
 	return answer, err
 }
@@ -129,34 +131,75 @@ func retryAfter(text string) time.Duration {
 	return 0
 }
 
-// asked is a source that is asked once, by somebody who comes again: a busy
-// registry is not asked at once a second time.
-type asked struct {
-	*source
-	patience *patience
+// visitor asks a registry again and again, and logs in once for each
+// repository.
+type visitor struct {
+	registry fairway.Registry
 	puller   *remote.Puller
 }
 
-func (s *Store) ask(r fairway.Registry, a fairway.Artifact) (*asked, error) {
+// visited names the registry that a visitor is for.
+type visited struct {
+	project fairway.ProjectName
+	name    string
+}
+
+// asked is a source that is asked by somebody who comes again: a busy registry
+// is not asked a second time at once.
+type asked struct {
+	*source
+	store  *Store
+	r      fairway.Registry
+	way    http.RoundTripper
+	puller *remote.Puller
+	wait   *time.Duration
+}
+
+// ask returns the source, and the context in which it is asked.
+func (s *Store) ask(ctx context.Context, r fairway.Registry, a fairway.Artifact) (*asked, context.Context, error) {
 	src, err := s.elsewhere(r, a)
 	if err != nil {
-		return nil, err
+		return nil, ctx, err
 	}
 	way, err := s.way(r)
 	if err != nil {
-		return nil, err
+		return nil, ctx, err
 	}
-	q := &asked{source: src, patience: &patience{next: way}}
-	q.puller, err = remote.NewPuller(append(src.options, remote.WithTransport(q.patience), remote.WithRetryBackoff(remote.Backoff{Steps: 1}))...)
-	return q, err
+	q := &asked{source: src, store: s, r: r, way: patience{way}, wait: new(time.Duration)}
+	key := visited{r.Project, r.Name}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.visitors[key]
+	if !ok || v.registry != r {
+		v = visitor{registry: r}
+		v.puller, err = remote.NewPuller(append(src.options, remote.WithTransport(q.way), remote.WithRetryBackoff(remote.Backoff{Steps: 1}))...)
+		if err != nil {
+			return nil, ctx, err
+		}
+		s.visitors[key] = v
+	}
+	q.puller = v.puller
+	return q, context.WithValue(ctx, waitKey{}, q.wait), nil
+}
+
+// forget has the next question log in anew: what failed may have been the
+// login.
+func (q *asked) forget() {
+	q.store.mu.Lock()
+	defer q.store.mu.Unlock()
+	key := visited{q.r.Project, q.r.Name}
+	if q.store.visitors[key].puller == q.puller {
+		delete(q.store.visitors, key)
+	}
 }
 
 // explain adds how long to wait.
 func (q *asked) explain(err error) error {
+	q.forget()
 	err = q.source.explain(untrusted(q.repo, err))
 	var e *transport.Error
 	if errors.As(err, &e) && (e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= 500) {
-		return busyError{err, q.patience.after}
+		return busyError{err, *q.wait}
 	}
 	return err
 }
@@ -179,7 +222,7 @@ func untrusted(repo name.Repository, err error) error {
 // that the registry does not know yet. One with a method RetryAfter says how
 // long the registry wants to be left alone.
 func (s *Store) Tags(ctx context.Context, r fairway.Registry, image string) ([]string, error) {
-	q, err := s.ask(r, fairway.Artifact{Image: image})
+	q, ctx, err := s.ask(ctx, r, fairway.Artifact{Image: image})
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +254,7 @@ func (q *asked) tagsError(err error) error {
 // Digest returns the artifact with the digest that its tag has now in the
 // registry, whatever the store knows of it.
 func (s *Store) Digest(ctx context.Context, r fairway.Registry, a fairway.Artifact) (fairway.Artifact, error) {
-	q, err := s.ask(r, a)
+	q, ctx, err := s.ask(ctx, r, a)
 	if err != nil {
 		return a, err
 	}
@@ -232,7 +275,7 @@ func (s *Store) Digest(ctx context.Context, r fairway.Registry, a fairway.Artifa
 // says; of an index that of its first image. What says nothing has the zero
 // time.
 func (s *Store) Created(ctx context.Context, r fairway.Registry, a fairway.Artifact) (time.Time, error) {
-	q, err := s.ask(r, a)
+	q, ctx, err := s.ask(ctx, r, a)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -281,7 +324,7 @@ func firstImage(d *remote.Descriptor) (v1.Image, error) {
 // Reach asks whether the registry answers and takes the credentials, as far
 // as it says so before an image is asked for.
 func (s *Store) Reach(ctx context.Context, r fairway.Registry) error {
-	q, err := s.ask(r, fairway.Artifact{Image: r.Host() + "/fairway"})
+	q, ctx, err := s.ask(ctx, r, fairway.Artifact{Image: r.Host() + "/fairway"})
 	if err != nil {
 		return err
 	}
@@ -299,7 +342,7 @@ func (s *Store) Reach(ctx context.Context, r fairway.Registry) error {
 }
 
 func (q *asked) reach(ctx context.Context, auth authn.Authenticator, plain bool) error {
-	way, err := transport.NewWithContext(ctx, q.repo.Registry, auth, q.patience, nil)
+	way, err := transport.NewWithContext(ctx, q.repo.Registry, auth, q.way, nil)
 	if err != nil {
 		return q.reachError(err)
 	}

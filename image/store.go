@@ -91,9 +91,10 @@ type Store struct {
 	o   StoreOptions
 	log *slog.Logger
 
-	mu   sync.Mutex
-	busy map[string]chan struct{}     // digests being unpacked; closed when done
-	ways map[string]http.RoundTripper // to registries elsewhere, by the certificates that they need
+	mu       sync.Mutex
+	busy     map[string]chan struct{}     // digests being unpacked; closed when done
+	ways     map[string]http.RoundTripper // to registries elsewhere, by the certificates that they need
+	visitors map[visited]visitor
 }
 
 var _ fairway.ImageStore = (*Store)(nil)
@@ -119,7 +120,7 @@ func NewStore(o StoreOptions) (*Store, error) {
 			return nil, fmt.Errorf("remove an unfinished image: %w", err)
 		}
 	}
-	return &Store{o: o, log: o.Logger, busy: map[string]chan struct{}{}, ways: map[string]http.RoundTripper{}}, nil
+	return &Store{o: o, log: o.Logger, busy: map[string]chan struct{}{}, ways: map[string]http.RoundTripper{}, visitors: map[visited]visitor{}}, nil
 }
 
 // Resolve returns a with the digest that its tag has now, whatever digest it

@@ -35,6 +35,9 @@ type Options struct {
 	// the service [NoService], before the push is acknowledged. The same push
 	// may be stored twice. Default: nothing.
 	Store func(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName, in sequence.Pushed) error
+	// Agrees says what in a shipyard that is pushed contradicts what the project
+	// has besides it. Default: nothing.
+	Agrees func(p fairway.ProjectName, y fairway.Shipyard) error
 	// Rendered keeps what was rendered of charts that would render otherwise
 	// the next time; nil: they are rendered anew each time.
 	Rendered Rendered
@@ -63,6 +66,9 @@ func New(o Options) *Keeper {
 		o.MayRoute = func(context.Context, fairway.ProjectName, fairway.ServiceName, fairway.StageName, fairway.Weights) error {
 			return nil
 		}
+	}
+	if o.Agrees == nil {
+		o.Agrees = func(fairway.ProjectName, fairway.Shipyard) error { return nil }
 	}
 	if o.Store == nil {
 		o.Store = func(context.Context, fairway.ProjectName, fairway.ServiceName, sequence.Pushed) error { return nil }

@@ -64,6 +64,9 @@ func (k *Keeper) checkMain(ctx context.Context, p git.Push) error {
 	if err := registryIsFree(all, p.Project, y.Registry); err != nil {
 		return err
 	}
+	if err := k.Agrees(p.Project, y); err != nil {
+		return err
+	}
 	i := slices.IndexFunc(all, func(i Info) bool { return i.Name == p.Project })
 	if i < 0 || all[i].Err != nil {
 		return nil // what stands there cannot be read: the push may be its repair
