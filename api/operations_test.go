@@ -57,6 +57,7 @@ var operations = []operation{
 	{path: "projects/{project}/services", method: "POST", tag: "services", summary: "a new service, or its configuration again", body: OnboardService{}, answers: a(200, Onboarded{})},
 	{path: "projects/{project}/services/{s}", method: "PUT", tag: "services", summary: "a new definition of a service, which is delivered", body: UpdateService{}, answers: a(200, ServiceUpdate{})},
 	{path: "projects/{project}/services/{s}", method: "DELETE", tag: "services", summary: "the end of a service", query: "keepRunning dryRun reason", answers: map[int]any{200: Deletion{}, 202: Deletion{}}},
+	{path: "projects/{project}/services/{s}", method: "PUT", tag: "services", summary: "a new definition of a service, which is delivered", body: UpdateService{}, answers: a(200, ServiceUpdate{})},
 	{path: "projects/{project}/services/{s}/resources", method: "PUT", tag: "services", summary: "replace files of a service", body: AddResources{}, answers: a(200, Added{})},
 	{path: "projects/{project}/services/{s}/artifacts", method: "POST", tag: "deliveries", summary: "a delivery of an image", body: SendArtifact{}, answers: a(202, Accepted{})},
 	{path: "projects/{project}/services/{s}/rollback", method: "POST", tag: "deliveries", summary: "a released version back", body: Rollback{}, answers: a(202, Accepted{})},
