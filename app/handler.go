@@ -36,6 +36,7 @@ func (a *App) handler() http.Handler {
 	pages := web.New(b, web.Options{Log: a.o.Logger.With("component", "web"), CSRF: access.CSRF, Domain: a.site.domain() + port(a.GatewayAddress())})
 	mux.Handle("/", pages)
 	mux.Handle("GET /live", a.untilStop(pages))
+	mux.Handle("GET /deliveries/{id}/log", a.untilStop(pages))
 	return a.guard.Wrap(mux, access.Options{Listen: a.Address(), Refused: a.refused, Own: api.IsHook, Log: a.o.Logger.With("component", "access")})
 }
 

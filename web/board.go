@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"net"
 	"net/http"
 	"net/url"
@@ -238,18 +237,4 @@ func (c *console) gatewayURL(v fairway.StageView, s fairway.ServiceName, status 
 		return ""
 	}
 	return "http://" + net.JoinHostPort(fairway.ServiceHost(v.Namespace, s, c.domain), port) + "/"
-}
-
-// waitingFirst puts what waits for a person before what goes on by itself, and
-// the newest first.
-func waitingFirst(ds []fairway.Delivery) {
-	waits := func(d fairway.Delivery) int {
-		if needsPerson(d) {
-			return 0
-		}
-		return 1
-	}
-	slices.SortStableFunc(ds, func(a, b fairway.Delivery) int {
-		return cmp.Or(cmp.Compare(waits(a), waits(b)), b.StartedAt.Compare(a.StartedAt))
-	})
 }

@@ -4,18 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/fairwaycd/fairway"
-	"github.com/fairwaycd/fairway/api"
 )
 
 // deliveryPage is what the page of a delivery shows.
 type deliveryPage struct {
 	fairway.Delivery
+	Refused  *refusal // why what a person asked for was not done
 	Took     string
 	Path     []pathStage
 	Stages   []stageSection
@@ -37,16 +36,21 @@ type pathStage struct {
 // stageSection is what happened in one stage.
 type stageSection struct {
 	fairway.StageRecord
+	Project    fairway.ProjectName
 	Took       string
+	State      string // as of the path
 	Steps      []stepRow
-	Evaluation *fairway.Evaluation
+	Evaluation *evaluationPage
 	Reports    []fairway.TestReport
+	Traffic    *trafficForm // nil where there is nothing to steer
 }
 
 type stepRow struct {
 	fairway.StepRecord
 	State string // ok, failed, now
 	Took  string
+	// From and Width are its part of the stage's time, in percent.
+	From, Width float64
 }
 
 type eventRow struct {
@@ -56,6 +60,11 @@ type eventRow struct {
 }
 
 func (c *console) delivery(w http.ResponseWriter, r *http.Request) error {
+	return c.showDelivery(w, r, http.StatusOK, nil)
+}
+
+// showDelivery renders the page, with what was refused at its top.
+func (c *console) showDelivery(w http.ResponseWriter, r *http.Request, status int, refused *refusal) error {
 	ctx := r.Context()
 	d, err := c.backend.Delivery(ctx, r.PathValue("id"))
 	if err != nil {
@@ -65,24 +74,38 @@ func (c *console) delivery(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := deliveryPage{Delivery: d, Took: span(until(d.EndedAt, c.now()).Sub(d.StartedAt)), Decide: needsPerson(d), Abort: !d.Status.Ended()}
+	page := deliveryPage{Delivery: d, Refused: refused, Took: span(until(d.EndedAt, c.now()).Sub(d.StartedAt)), Decide: needsPerson(d), Abort: !d.Status.Ended()}
 	page.Pause = !d.Status.Ended() && !d.Paused && d.Step != fairway.StepRollback
 	page.Resume = !d.Status.Ended() && d.Paused
 	page.Retry = d.Status.Ended() && d.Status != fairway.StatusFinished
 	page.Path = c.path(ctx, d)
-	for _, e := range events {
+	for _, e := range slices.Backward(events) {
 		page.Events = append(page.Events, eventRow{Event: e, Short: shortType(e.Type), Data: indented(e.Data)})
 	}
-	for _, s := range d.Stages {
-		section := stageSection{StageRecord: s, Took: span(until(s.EndedAt, c.now()).Sub(s.EnteredAt))}
-		for _, step := range s.Steps {
-			section.Steps = append(section.Steps, c.step(step))
-		}
+	traffic := c.traffic(ctx, d)
+	for i, s := range d.Stages {
+		section := c.section(s)
+		section.Project, section.State, section.Traffic = d.Project, page.Path[i].State, traffic[s.Stage]
 		page.Problems = append(page.Problems, c.proofs(ctx, &section, events)...)
 		page.Stages = append(page.Stages, section)
 	}
+	slices.Reverse(page.Stages)
 	title := string(d.Service) + " " + d.Artifact.Tag
-	return c.render(w, r, http.StatusOK, "delivery", view{Title: title, Live: page.Abort, Page: page})
+	return c.render(w, r, status, "delivery", view{Title: title, Live: true, Page: page})
+}
+
+// section puts a stage's steps onto its line of time.
+func (c *console) section(s fairway.StageRecord) stageSection {
+	end := until(s.EndedAt, c.now())
+	out := stageSection{StageRecord: s, Took: span(end.Sub(s.EnteredAt))}
+	total := max(end.Sub(s.EnteredAt).Seconds(), 1e-3)
+	for _, step := range s.Steps {
+		row := c.step(step)
+		row.From = min(max(100*step.StartedAt.Sub(s.EnteredAt).Seconds()/total, 0), 99)
+		row.Width = min(max(100*until(step.EndedAt, c.now()).Sub(step.StartedAt).Seconds()/total, 1), 100-row.From)
+		out.Steps = append(out.Steps, row)
+	}
+	return out
 }
 
 // proofs adds the stage's evaluation and test reports. One that cannot be had
@@ -93,7 +116,8 @@ func (c *console) proofs(ctx context.Context, s *stageSection, events []fairway.
 		if err != nil {
 			problems = append(problems, "The evaluation in "+string(s.Stage)+" cannot be shown: "+c.told(ctx, err))
 		} else {
-			s.Evaluation = &e
+			page := judged(e)
+			s.Evaluation = &page
 		}
 	}
 	for _, id := range reports(s.Stage, events) {
@@ -203,34 +227,4 @@ func indented(raw json.RawMessage) string {
 		return string(raw)
 	}
 	return string(b)
-}
-
-// command passes on a person's word, and shows the delivery again, or the new
-// one that it has started.
-func (c *console) command(w http.ResponseWriter, r *http.Request) error {
-	verb, reason := r.PostFormValue("verb"), strings.TrimSpace(r.PostFormValue("reason"))
-	switch verb {
-	case "approve", "reject", "abort", "pause", "resume", "retry":
-	default:
-		return fairway.Invalid("verb", verb, "is nothing that can be done with a delivery", "use approve, reject, abort, pause, resume or retry")
-	}
-	if reason == "" && verb != "approve" {
-		return fairway.Invalid("reason", "", "is missing", "say in a sentence why; it is kept with the delivery")
-	}
-	id, err := c.obey(r.Context(), verb, r.PathValue("id"), reason)
-	if err != nil {
-		return err
-	}
-	http.Redirect(w, r, "/deliveries/"+url.PathEscape(string(id)), http.StatusSeeOther)
-	return nil
-}
-
-// obey does what the verb says and returns the delivery to show.
-func (c *console) obey(ctx context.Context, verb, delivery, reason string) (fairway.DeliveryID, error) {
-	if verb == "retry" {
-		a, err := c.backend.Retry(ctx, api.RetryRequest{Delivery: delivery, Reason: reason})
-		return a.Delivery, err
-	}
-	d, err := c.backend.Command(ctx, api.Command{Verb: verb, Delivery: delivery, Reason: reason})
-	return d.ID, err
 }

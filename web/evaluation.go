@@ -25,11 +25,8 @@ type indicator struct {
 	Plot  template.HTML
 }
 
-func (c *console) evaluation(w http.ResponseWriter, r *http.Request) error {
-	e, err := c.backend.Evaluation(r.Context(), r.PathValue("id"))
-	if err != nil {
-		return err
-	}
+// judged prepares an evaluation for its page, and for that of its delivery.
+func judged(e fairway.Evaluation) evaluationPage {
 	page := evaluationPage{Evaluation: e, Took: span(e.Window.Duration())}
 	for _, res := range e.IndicatorResults {
 		i := indicator{IndicatorResult: res, State: "ok", Plot: report.Plot(res, e.Window, nil)}
@@ -42,6 +39,14 @@ func (c *console) evaluation(w http.ResponseWriter, r *http.Request) error {
 		}
 		page.Indicators = append(page.Indicators, i)
 	}
+	return page
+}
+
+func (c *console) evaluation(w http.ResponseWriter, r *http.Request) error {
+	e, err := c.backend.Evaluation(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
 	title := "Evaluation of " + string(e.Subject.Place.Service) + " " + e.Subject.Version
-	return c.render(w, r, http.StatusOK, "evaluation", view{Title: title, Page: page})
+	return c.render(w, r, http.StatusOK, "evaluation", view{Title: title, Page: judged(e)})
 }

@@ -6,6 +6,9 @@ import "strings"
 // single pages have. They are small, and kept by browsers for good.
 var stylesheets = []string{"app.css", "board.css", "delivery.css"}
 
+// scripts are those of every page.
+var scripts = []string{"live.js", "delivery.js"}
+
 // navItem is an entry of the navigation at the top of every page.
 type navItem struct {
 	Name  string

@@ -56,11 +56,14 @@ func New(b api.Backend, o Options) http.Handler {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.templates = c.parse("board", "delivery", "evaluation", "error")
+	c.templates = c.parse("board", "deliveries", "delivery", "evaluation", "commit", "error")
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", c.page(c.board))
+	mux.Handle("GET /deliveries", c.page(c.deliveries))
 	mux.Handle("GET /deliveries/{id}", c.page(c.delivery))
 	mux.Handle("POST /deliveries/{id}", c.page(c.command))
+	mux.Handle("GET /deliveries/{id}/log", c.page(c.output))
+	mux.Handle("GET /projects/{project}/commits/{commit}", c.page(c.commit))
 	mux.Handle("GET /evaluations/{id}", c.page(c.evaluation))
 	mux.Handle("GET /live", c.page(c.live))
 	mux.Handle("GET /assets/{name}", c.page(c.asset))
@@ -83,6 +86,8 @@ func (c *console) parse(names ...string) map[string]*template.Template {
 		"asset":       assetPath,
 		"stepName":    stepName,
 		"words":       words,
+		"commit":      func(hash string) string { return hash[:min(len(hash), 10)] },
+		"scripts":     func() []string { return scripts },
 		"navigation":  func() []navItem { return navigation },
 		"stylesheets": func() []string { return stylesheets },
 	}

@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -21,18 +23,21 @@ func ptr[T any](v T) *T { return &v }
 type world struct {
 	api.Backend // what the console does not ask is not there
 
-	mu       sync.Mutex
-	err      error // of every question
-	status   api.Status
-	projects []api.Project
-	services map[fairway.ProjectName][]fairway.ServiceView
-	all      []fairway.Delivery
-	board    api.Board // what is added to
-	boards   []api.BoardFilter
-	events   []fairway.Event
-	commands []api.Command
-	retries  []api.RetryRequest
-	changes  chan api.Change
+	mu        sync.Mutex
+	err       error // of every question
+	status    api.Status
+	projects  []api.Project
+	services  map[fairway.ProjectName][]fairway.ServiceView
+	all       []fairway.Delivery
+	board     api.Board // what is added to
+	boards    []api.BoardFilter
+	asked     []api.DeliveryFilter
+	events    []fairway.Event
+	commands  []api.Command
+	retries   []api.RetryRequest
+	rollbacks []api.Rollback
+	splits    []api.SetRoute
+	changes   chan api.Change
 }
 
 func occupant(tag, delivery, state string) fairway.Occupant {
@@ -163,9 +168,36 @@ func (w *world) Board(_ context.Context, f api.BoardFilter) (api.Board, error) {
 	return b, nil
 }
 
+func (w *world) ServicePage(_ context.Context, f api.ServiceFilter) (api.ServicePage, error) {
+	return api.ServicePage{Items: w.services[f.Project]}, w.err
+}
+
+func (w *world) CommitDiff(_ context.Context, _ fairway.ProjectName, commit string) (api.CommitDiff, error) {
+	if commit != "3f2a9c1d" {
+		return api.CommitDiff{}, fairway.Errorf(fairway.KindNotFound, "project sockshop has no commit %s", commit)
+	}
+	return api.CommitDiff{Hash: "3f2a9c1d0123456789abcdef0123456789abcdef", Parent: "1111111111111111111111111111111111111111", Author: "Fairway", Email: "fairway@localhost", When: at(-180),
+		Message: "Configure carts 0.6.1-2 in staging\n\nFairway-Delivery: second-delivery\n", Files: []api.FileDiff{
+			{Path: "helm-chart/values.yaml", Change: "changed", Added: 1, Removed: 1, Diff: "@@ -1,3 +1,3 @@\n cartsGreen:\n   image:\n-    tag: 0.5.9-9\n+    tag: 0.6.1-2 # <b>\n"},
+			{Path: "carts/logo.png", Change: "added", Binary: true},
+		}, MoreFiles: 2}, nil
+}
+
+func (w *world) Logs(_ context.Context, id string, out io.Writer, follow bool) error {
+	fmt.Fprintf(out, "%s says hello\n", id)
+	if follow {
+		fmt.Fprintln(out, "and goes on")
+	}
+	return nil
+}
+
 func (w *world) Deliveries(_ context.Context, f api.DeliveryFilter) ([]fairway.Delivery, error) {
+	w.asked = append(w.asked, f)
 	var out []fairway.Delivery
 	for _, d := range w.all {
+		if len(out) == f.Limit {
+			break
+		}
 		if !f.Open || !d.Status.Ended() {
 			out = append(out, d)
 		}
@@ -226,8 +258,12 @@ func (w *world) Retry(_ context.Context, r api.RetryRequest) (api.Accepted, erro
 	return api.Accepted{ID: "e1", Delivery: "third-delivery"}, nil
 }
 
-func (w *world) RollbackService(context.Context, api.Rollback) (api.Accepted, error) {
-	return api.Accepted{}, fairway.Errorf(fairway.KindRefused, "the console has no rollback")
+func (w *world) RollbackService(_ context.Context, r api.Rollback) (api.Accepted, error) {
+	if r.To == "9" {
+		return api.Accepted{}, fairway.Errorf(fairway.KindNotFound, "no version 9 of carts was released in stage %s; these were: 0.6.0-1", r.Stage)
+	}
+	w.rollbacks = append(w.rollbacks, r)
+	return api.Accepted{Delivery: "first-delivery"}, nil
 }
 
 func (w *world) Delete(context.Context, api.Delete) (api.Deletion, error) {
@@ -246,8 +282,12 @@ func (w *world) SyncUpstream(context.Context, api.SyncUpstream) (fairway.Upstrea
 	return fairway.UpstreamState{}, fairway.Errorf(fairway.KindRefused, "there is no git here")
 }
 
-func (w *world) SetRoute(context.Context, api.SetRoute) (api.RouteState, error) {
-	return api.RouteState{}, fairway.Errorf(fairway.KindRefused, "the console sets no weights")
+func (w *world) SetRoute(_ context.Context, r api.SetRoute) (api.RouteState, error) {
+	if r.Weights[fairway.Green] > 0 && !r.Force {
+		return api.RouteState{}, fairway.Errorf(fairway.KindRefused, "0.6.1-2 in green was turned away; use force")
+	}
+	w.splits = append(w.splits, r)
+	return api.RouteState{}, nil
 }
 
 func (w *world) Command(_ context.Context, c api.Command) (fairway.Delivery, error) {

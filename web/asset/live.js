@@ -29,6 +29,7 @@
     if (!a.hasAttribute("data-keep")) children(a, b);
   }
   // children pairs elements with an id by it, and all others in their order.
+  // What answers what a person did (data-stay) stays.
   function children(a, b) {
     const named = new Map([...a.children].filter((c) => c.id).map((c) => [c.id, c]));
     let at = a.firstChild;
@@ -38,7 +39,7 @@
       if (same === at) at = at.nextSibling; else a.insertBefore(same, at);
       morph(same, n);
     }
-    while (at) { const next = at.nextSibling; at.remove(); at = next; }
+    while (at) { const next = at.nextSibling; if (!(at.dataset && "stay" in at.dataset)) at.remove(); at = next; }
   }
 
   // show brings the part of the page at an address up to date.
