@@ -39,6 +39,7 @@ const (
 var (
 	services         = schema.GroupVersionResource{Version: "v1", Resource: "services"}
 	pods             = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	namespaces       = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	nodes            = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 	endpointSlices   = schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
 	virtualServices  = schema.GroupVersionResource{Group: istioGroup, Version: "v1", Resource: "virtualservices"}
@@ -103,15 +104,39 @@ func (c cluster) apply(ctx context.Context, r schema.GroupVersionResource, o *un
 	if err := c.mine(ctx, r, o); err != nil {
 		return err
 	}
-	applied, err := c.client.Resource(r).Namespace(o.GetNamespace()).Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: manager, Force: c.force || take})
+	apply := func() error {
+		_, err := c.client.Resource(r).Namespace(o.GetNamespace()).Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: manager, Force: c.force || take})
+		return err
+	}
+	err := apply()
+	if apierrors.IsNotFound(err) && o.GetResourceVersion() == "" {
+		if err := c.makeNamespace(ctx, o); err != nil {
+			return err
+		}
+		err = apply()
+	}
 	if err == nil {
-		c.owned.Store(reference(applied), true)
+		c.owned.Store(reference(o), true)
 		return nil
 	}
 	if apierrors.IsConflict(err) && o.GetResourceVersion() != "" && len(conflicts(err)) == 0 {
 		return errMoved
 	}
 	return classify("apply", strings.ToLower(o.GetKind()), o.GetNamespace(), o.GetName(), err)
+}
+
+// makeNamespace makes the namespace that an object is for, since its traffic is
+// prepared before anything runs there. One that exists stays as it is.
+func (c cluster) makeNamespace(ctx context.Context, o *unstructured.Unstructured) error {
+	ns := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
+	ns.SetName(o.GetNamespace())
+	l := o.GetLabels()
+	ns.SetLabels(map[string]string{labelManaged: manager, labelProject: l[labelProject], labelStage: l[labelStage]})
+	_, err := c.client.Resource(namespaces).Create(ctx, ns, metav1.CreateOptions{FieldManager: manager})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return classify("make", "namespace", "", ns.GetName(), err)
+	}
+	return nil
 }
 
 // errMoved says that somebody else has changed the object since it was read.
@@ -130,40 +155,41 @@ func (c cluster) mine(ctx context.Context, r schema.GroupVersionResource, o *uns
 	if err != nil || live == nil {
 		return err
 	}
-	if err := ours(live, o.GetLabels()[labelProject]); err != nil && !c.force {
-		return err
-	}
-	return nil
+	return ours(live, o.GetLabels()[labelProject], c.force)
 }
 
-// ours reports whose the object is, when it is not that of the project.
-func ours(live *unstructured.Unstructured, project string) error {
+// ours refuses an object that another tool manages, that another project has,
+// or, unless it is to be taken over, that Fairway did not make.
+func ours(live *unstructured.Unstructured, project string, force bool) error {
 	l := live.GetLabels()
 	what := fmt.Sprintf("%s %s in namespace %s", live.GetKind(), live.GetName(), live.GetNamespace())
-	if l[labelManaged] != manager {
-		return fairway.Errorf(fairway.KindConflict, "%s exists already and %s; delete it or give the stage a namespace of its own, or start Fairway with --force-conflicts to take it over", what, owner(live))
+	if by := otherManager(live); by != "" {
+		return fairway.Errorf(fairway.KindRefused, "%s is managed by %s, which would undo what Fairway does; take it out of there first, or give the stage a namespace of its own", what, by)
 	}
-	if p := l[labelProject]; p != "" && p != project {
+	if l[labelManaged] == manager && l[labelProject] != project {
 		return fairway.Errorf(fairway.KindConflict, "%s belongs to project %s; give the stage of project %s a namespace of its own, such as %s-%s",
-			what, p, project, project, live.GetNamespace())
+			what, l[labelProject], project, project, live.GetNamespace())
 	}
-	return nil
+	if l[labelManaged] == manager || force {
+		return nil
+	}
+	return fairway.Errorf(fairway.KindRefused, "%s exists already, and Fairway did not make it; delete it, give the stage a namespace of its own, or start Fairway with --force-conflicts to take it over", what)
 }
 
-func owner(live *unstructured.Unstructured) string {
-	if by := live.GetLabels()[labelManaged]; by != "" {
-		return "is managed by " + by
-	}
+// otherManager names the tool that would put back what Fairway changes.
+func otherManager(live *unstructured.Unstructured) string {
 	a, l := live.GetAnnotations(), live.GetLabels()
 	switch {
+	case a["argocd.argoproj.io/tracking-id"] != "", l["argocd.argoproj.io/instance"] != "":
+		return "Argo CD"
+	case l["kustomize.toolkit.fluxcd.io/name"] != "", l["helm.toolkit.fluxcd.io/name"] != "":
+		return "Flux"
+	case l[labelManaged] == manager:
+		return ""
 	case a["meta.helm.sh/release-name"] != "":
-		return "is managed by Helm (release " + a["meta.helm.sh/release-name"] + ")"
-	case a["argocd.argoproj.io/tracking-id"] != "" || l["argocd.argoproj.io/instance"] != "":
-		return "is managed by Argo CD"
-	case l["kustomize.toolkit.fluxcd.io/name"] != "":
-		return "is managed by Flux"
+		return "Helm (release " + a["meta.helm.sh/release-name"] + ")"
 	}
-	return "is not Fairway's"
+	return l[labelManaged]
 }
 
 // remove deletes the object; what is not there is deleted.

@@ -180,7 +180,7 @@ func (e expected) checkHost(routes []envoyRoute, clusters map[fairway.Colour][]s
 			continue
 		}
 		if e.weights == nil {
-			return "still has " + describe(shares(r))
+			return "still sends requests to a version"
 		}
 		if _, single := e.weights[fairway.Single]; !single && !e.splits(r) {
 			continue
@@ -205,7 +205,7 @@ func (e expected) checkSplit(r envoyRoute, clusters map[fairway.Colour][]string)
 	}
 	got := shares(r)
 	if got[fairway.Blue] != e.weights[fairway.Blue] || got[fairway.Green] != e.weights[fairway.Green] {
-		return "still has " + describe(got)
+		return "still has " + got.String()
 	}
 	for name := range r.shares {
 		if c := colourOf(name); e.weights[c] > 0 {
@@ -228,13 +228,6 @@ func shares(r envoyRoute) fairway.Weights {
 		w[colourOf(name)] += share
 	}
 	return w
-}
-
-func describe(w fairway.Weights) string {
-	if w[fairway.Single] > 0 {
-		return "a version with all traffic"
-	}
-	return w.String()
 }
 
 // colourOf returns the colour of a cluster, whose name is

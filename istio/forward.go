@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/httpstream"
@@ -35,10 +36,12 @@ type forward struct {
 	url    *url.URL
 	port   int
 
-	mu      sync.Mutex
+	closed atomic.Bool
+	under  atomic.Pointer[net.Conn] // the connection that is being made or used
+
+	mu      sync.Mutex // held while a connection is made
 	conn    httpstream.Connection
 	request int
-	closed  bool
 }
 
 func newForward(config *rest.Config, ns, pod string, port int) (*forward, error) {
@@ -53,7 +56,7 @@ func newForward(config *rest.Config, ns, pod string, port int) (*forward, error)
 func (f *forward) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed {
+	if f.closed.Load() {
 		return nil, net.ErrClosed
 	}
 	if f.conn != nil {
@@ -93,6 +96,7 @@ func (f *forward) connect(ctx context.Context) (httpstream.Connection, error) {
 		}
 		c, err := dial(ctx, network, address)
 		if err == nil {
+			f.under.Store(&c)
 			stop = context.AfterFunc(ctx, func() { _ = c.Close() })
 		}
 		return c, err
@@ -143,6 +147,9 @@ func (f *forward) open() (net.Conn, error) {
 
 // reset drops the connection; the next dial makes another.
 func (f *forward) reset() {
+	if c := f.under.Swap(nil); c != nil {
+		_ = (*c).Close() // whoever makes it waits for an answer and holds f.mu
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.conn != nil {
@@ -153,9 +160,7 @@ func (f *forward) reset() {
 
 // close drops the connection for good.
 func (f *forward) close() {
-	f.mu.Lock()
-	f.closed = true
-	f.mu.Unlock()
+	f.closed.Store(true)
 	f.reset()
 }
 

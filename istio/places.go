@@ -10,6 +10,12 @@ import (
 	"github.com/fairwaycd/fairway"
 )
 
+// occupant is what stands in a place.
+type occupant struct {
+	project  fairway.ProjectName
+	instance string
+}
+
 // drainEvery is how often a draining place is looked at.
 const drainEvery = 200 * time.Millisecond
 
@@ -28,36 +34,18 @@ func (t *Traffic) Attach(ctx context.Context, b fairway.Backend) error {
 	defer t.mu.Unlock()
 	for _, c := range []fairway.Colour{fairway.Single, fairway.Blue, fairway.Green} {
 		p := fairway.Place{Namespace: b.Place.Namespace, Service: b.Place.Service, Colour: c}
-		if o, ok := t.stands[p]; ok && o.Project != b.Project {
+		if o, ok := t.stands[p]; ok && o.project != b.Project {
 			return fairway.Errorf(fairway.KindConflict, "the service %s in namespace %s belongs to project %s; give the stage of project %s a namespace of its own, such as %s-%s",
-				p.Service, p.Namespace, o.Project, b.Project, b.Project, p.Namespace)
+				p.Service, p.Namespace, o.project, b.Project, b.Project, p.Namespace)
 		}
 	}
-	t.stands[b.Place] = b
+	t.stands[b.Place] = occupant{b.Project, b.Instance}
 	return nil
 }
 
-// SetReady notes the readiness of the instance. Nothing else is needed: the
-// cluster takes pods that are not ready out of the endpoints by itself.
-func (t *Traffic) SetReady(place fairway.Place, instance string, ready bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if b, ok := t.stands[place]; ok && b.Instance == instance {
-		b.Ready = ready
-		t.stands[place] = b
-	}
-}
-
-// Backends returns what stands in the places.
-func (t *Traffic) Backends() []fairway.Backend {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var all []fairway.Backend
-	for _, b := range t.stands {
-		all = append(all, b)
-	}
-	return all
-}
+// SetReady does nothing: the cluster takes pods that are not ready out of the
+// endpoints by itself, and the data plane follows that.
+func (*Traffic) SetReady(fairway.Place, string, bool) {}
 
 // Drain takes the instance out of its place and waits until the gateway has no
 // request under way there, or the limit has passed; then it returns how many
@@ -107,8 +95,7 @@ func subset(c fairway.Colour) string {
 func (t *Traffic) takeOut(place fairway.Place, instance string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b, ok := t.stands[place]
-	if ok && b.Instance != instance {
+	if o, ok := t.stands[place]; ok && o.instance != instance {
 		return false
 	}
 	delete(t.stands, place)

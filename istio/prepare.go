@@ -3,12 +3,8 @@ package istio
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/yaml"
 
 	"github.com/fairwaycd/fairway"
 )
@@ -66,9 +62,10 @@ func (t *Traffic) prepareSplit(ctx context.Context, k key, git *unstructured.Uns
 			if err != nil {
 				return err
 			}
-			if s.written, s.seen, err = carried(was, git); err != nil {
+			if s.seen, err = carried(was, git); err != nil {
 				return err
 			}
+			s.written = s.seen
 		}
 		if err := t.write(ctx, s, live, false); !errors.Is(err, errMoved) {
 			if err == nil {
@@ -80,17 +77,18 @@ func (t *Traffic) prepareSplit(ctx context.Context, k key, git *unstructured.Uns
 	return fairway.Retryable(fairway.Errorf(fairway.KindUnavailable, "VirtualService %s in namespace %s is changed by others all the time", git.GetName(), git.GetNamespace()))
 }
 
-// carried returns the weights of before for the rules of now.
-func carried(was split, git *unstructured.Unstructured) (written, seen fairway.Weights, err error) {
-	_, single := was.written[fairway.Single]
+// carried returns the weights in force for the rules of now. What is written
+// and was never seen to be followed is not in force.
+func carried(was split, git *unstructured.Unstructured) (fairway.Weights, error) {
+	_, single := was.seen[fairway.Single]
 	switch {
-	case was.written == nil, single != splits(git):
-		return was.written, was.seen, nil
+	case was.seen == nil, single != splits(git):
+		return was.seen, nil
 	case single:
-		return nil, nil, fairway.Errorf(fairway.KindRefused, "a version of the direct stage has all traffic of %s in namespace %s, and the rules of VirtualService %s know blue and green alone; delete the service in that stage, or keep strategy direct",
+		return nil, fairway.Errorf(fairway.KindRefused, "a version of the direct stage has all traffic of %s in namespace %s, and the rules of VirtualService %s know blue and green alone; delete the service in that stage, or keep strategy direct",
 			git.GetLabels()[labelService], git.GetNamespace(), git.GetName())
 	}
-	return fairway.Full(fairway.Single), fairway.Full(fairway.Single), nil
+	return fairway.Full(fairway.Single), nil
 }
 
 // write applies the split on the version of the object that was read; live is
@@ -245,52 +243,6 @@ func theSplit(all []*unstructured.Unstructured, place fairway.Place) (*unstructu
 	return nil, fairway.Errorf(fairway.KindInvalid, "%s renders to no VirtualService with a rule for subsets blue and green of service %s; restore the two destinations, each with its weight", file, place.Service)
 }
 
-// decode reads rendered documents and makes them the project's.
-func decode(w fairway.Workload, docs [][]byte) ([]*unstructured.Unstructured, error) {
-	var all []*unstructured.Unstructured
-	for _, doc := range docs {
-		text, err := yaml.YAMLToJSON(doc)
-		if err != nil {
-			return nil, fairway.Errorf(fairway.KindInvalid, "what is rendered for %s is no YAML: %w", w.Place, err)
-		}
-		o := &unstructured.Unstructured{}
-		if err := o.UnmarshalJSON(text); err != nil {
-			return nil, fairway.Errorf(fairway.KindInvalid, "what is rendered for %s is no Kubernetes object: %w", w.Place, err)
-		}
-		if isIstio(o) {
-			o.SetAPIVersion(istioGroup + "/v1") // all versions have the same fields
-		}
-		o.SetNamespace(string(w.Place.Namespace))
-		labels := with(o.GetLabels(), labelManaged, manager, labelProject, string(w.Project), labelStage, string(w.Stage), labelPart, partShared)
-		if o.GetKind() != "Gateway" { // all services of the stage share it
-			labels[labelService] = string(w.Place.Service)
-		}
-		o.SetLabels(labels)
-		all = append(all, o)
-	}
-	return all, nil
-}
-
-func isIstio(o *unstructured.Unstructured) bool {
-	return strings.HasPrefix(o.GetAPIVersion(), istioGroup+"/")
-}
-
-func isService(o *unstructured.Unstructured) bool {
-	return o.GetAPIVersion() == "v1" && o.GetKind() == "Service"
-}
-
-// resourceOf returns under which path the API server has such objects.
-func resourceOf(o *unstructured.Unstructured) schema.GroupVersionResource {
-	if isService(o) {
-		return services
-	}
-	plural := strings.ToLower(o.GetKind()) + "s"
-	if stem, ok := strings.CutSuffix(plural, "ys"); ok && !strings.HasSuffix(stem, "wa") { // ServiceEntry, not Gateway
-		plural = stem + "ies"
-	}
-	return schema.GroupVersionResource{Group: istioGroup, Version: "v1", Resource: plural}
-}
-
 // openGateway lets the Gateway take the hosts of the namespace in the domain.
 func openGateway(o *unstructured.Unstructured, domain string) {
 	spec, _ := o.Object["spec"].(map[string]any)
@@ -299,66 +251,4 @@ func openGateway(o *unstructured.Unstructured, domain string) {
 			addHost(s, "*."+o.GetNamespace()+"."+domain)
 		}
 	}
-}
-
-// Forget deletes what leads traffic to the service in the namespace, and the
-// Gateway when no other service of the project is left there. What is not there
-// is forgotten.
-func (t *Traffic) Forget(ctx context.Context, ns fairway.Namespace, s fairway.ServiceName) error {
-	k := key{ns, s}
-	unlock, err := t.lock(ctx, k)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	project := ""
-	for _, r := range []schema.GroupVersionResource{virtualServices, destinationRules, services} {
-		all, err := t.cluster.list(ctx, r, string(ns), selector(labelService, string(s))+","+labelPart, 0)
-		if err != nil {
-			return err
-		}
-		for _, o := range all {
-			if project = o.GetLabels()[labelProject]; true {
-				err = t.cluster.remove(ctx, r, &o)
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	if err := t.forgetGateway(ctx, ns, project); err != nil {
-		return err
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.names, k)
-	delete(t.restored[ns], s)
-	for p := range t.stands {
-		if p.Namespace == ns && p.Service == s {
-			delete(t.stands, p)
-		}
-	}
-	t.o.Logger.Info("service forgotten", "namespace", ns, "service", s)
-	return nil
-}
-
-// forgetGateway deletes the project's Gateway when nothing of it is left.
-func (t *Traffic) forgetGateway(ctx context.Context, ns fairway.Namespace, project string) error {
-	if project == "" {
-		return nil
-	}
-	left, err := t.cluster.list(ctx, virtualServices, string(ns), selector(labelProject, project), 1)
-	if err != nil || len(left) > 0 {
-		return err
-	}
-	all, err := t.cluster.list(ctx, gateways, string(ns), selector(labelProject, project)+","+labelPart, 0)
-	if err != nil {
-		return err
-	}
-	for _, o := range all {
-		if err := t.cluster.remove(ctx, gateways, &o); err != nil {
-			return fmt.Errorf("delete the gateway of project %s: %w", project, err)
-		}
-	}
-	return nil
 }

@@ -73,7 +73,7 @@ type Traffic struct {
 	mu       sync.Mutex
 	locks    map[key]chan struct{} // one change of a service at a time
 	names    map[key]string        // of the VirtualServices with the weights
-	stands   map[fairway.Place]fairway.Backend
+	stands   map[fairway.Place]occupant
 	restored map[fairway.Namespace]map[fairway.ServiceName]split // as listed at the first Restore
 	domain   string
 }
@@ -96,7 +96,7 @@ func New(o Options) (*Traffic, error) {
 	}
 	t := &Traffic{
 		o: o, cluster: cluster{client: client, force: o.ForceConflicts, owned: &sync.Map{}}, domain: o.Domain,
-		locks: map[key]chan struct{}{}, names: map[key]string{}, stands: map[fairway.Place]fairway.Backend{},
+		locks: map[key]chan struct{}{}, names: map[key]string{}, stands: map[fairway.Place]occupant{},
 		restored: map[fairway.Namespace]map[fairway.ServiceName]split{},
 	}
 	t.envoys = &envoys{config: rest.CopyConfig(o.Config), port: o.AdminPort, open: map[string]*envoy{}}
