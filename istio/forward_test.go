@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 // become connections to address. It counts the connections to itself.
 func forwards(t *testing.T, address string) (config *rest.Config, connections func() int) {
 	t.Helper()
-	upgraded := make(chan httpstream.Connection, 100)
+	var mu sync.Mutex
+	var upgraded []httpstream.Connection
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost || r.URL.Path != "/api/v1/namespaces/istio-system/pods/gateway-1/portforward" {
 			http.NotFound(w, r)
@@ -36,7 +38,9 @@ func forwards(t *testing.T, address string) (config *rest.Config, connections fu
 			streams <- s
 			return nil
 		})
-		upgraded <- conn
+		mu.Lock()
+		upgraded = append(upgraded, conn)
+		mu.Unlock()
 		errs := map[string]httpstream.Stream{}
 		for {
 			select {
@@ -53,13 +57,14 @@ func forwards(t *testing.T, address string) (config *rest.Config, connections fu
 		}
 	}))
 	t.Cleanup(func() {
-		close(upgraded)
-		for c := range upgraded {
+		mu.Lock()
+		for _, c := range upgraded {
 			_ = c.Close()
 		}
+		mu.Unlock()
 		server.Close()
 	})
-	return &rest.Config{Host: server.URL}, func() int { return len(upgraded) }
+	return &rest.Config{Host: server.URL}, func() int { mu.Lock(); defer mu.Unlock(); return len(upgraded) }
 }
 
 func join(data, errs httpstream.Stream, address string) {
