@@ -1,5 +1,5 @@
 # What continuous integration does, for people. See CONTRIBUTING.md.
-.PHONY: build check lint test race demo bench bench-size fuzz faults soak
+.PHONY: build check lint test race demo bench bench-size fuzz faults soak e2e
 
 build:
 	go build -o bin/fairway ./cmd/fairway
@@ -54,3 +54,8 @@ soak:
 faults:
 	go run ./internal/faults --markdown docs/reliability.md
 	go test -race -count=1 -v -run 'Crash|Killed|Interrupted|Lost|SecondDecider|RandomHistories' ./sequence ./controller ./git ./process ./cmd/fairway | grep -E '^(---|ok|FAIL|panic)'
+
+# The tests on a real cluster: brings one up, and down again if it did. See
+# e2e/README.md. It needs root, and a quarter of an hour the first time.
+e2e:
+	cd e2e && go run ./cmd/cluster test

@@ -29,7 +29,7 @@ func test(ctx context.Context, c *cluster.Cluster, args []string) (err error) {
 		return err
 	}
 	if len(args) == 0 {
-		args = []string{"-timeout", "30m", "./..."}
+		args = []string{"-timeout", "30m", "-p", "1", "./..."} // one package at a time: some break what others use
 	}
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1", "-json"}, args...)...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig(), "FAIRWAY_E2E=1")
