@@ -53,7 +53,7 @@ func why(r fairway.IndicatorResult) string {
 
 // valueText is the worst value, and how many series there were.
 func valueText(r fairway.IndicatorResult) string {
-	v, ok := worst(r)
+	v, ok := Value(r)
 	switch {
 	case !ok && len(r.Samples) > 0:
 		return r.Samples[0].Text

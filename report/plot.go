@@ -236,13 +236,15 @@ func (p *plot) label(r fairway.IndicatorResult) string {
 func valueOf(e fairway.Evaluation, like fairway.IndicatorResult) (float64, bool) {
 	for _, r := range e.IndicatorResults {
 		if r.ID == like.ID {
-			return worst(r)
+			return Value(r)
 		}
 	}
 	return 0, false
 }
 
-func worst(r fairway.IndicatorResult) (v float64, ok bool) {
+// Value returns the one value that tells most about an indicator: the largest,
+// or the smallest where only that is limited; ok is false when none is finite.
+func Value(r fairway.IndicatorResult) (v float64, ok bool) {
 	lower := len(r.Limits) > 0
 	for name := range r.Limits {
 		lower = lower && strings.HasPrefix(name, "lower")

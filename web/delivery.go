@@ -116,7 +116,7 @@ func (c *console) proofs(ctx context.Context, s *stageSection, events []fairway.
 		if err != nil {
 			problems = append(problems, "The evaluation in "+string(s.Stage)+" cannot be shown: "+c.told(ctx, err))
 		} else {
-			page := judged(e)
+			page := judged(e, nil)
 			s.Evaluation = &page
 		}
 	}

@@ -23,6 +23,10 @@ type refusal struct {
 	Reason   string
 }
 
+func refusalOf(verb, reason string, err error) *refusal {
+	return &refusal{Verb: verb, Message: err.Error(), Problems: fairway.Problems(err), Reason: reason}
+}
+
 // trafficForm is what can be done with a stage's traffic.
 type trafficForm struct {
 	Stage     fairway.StageName
@@ -78,8 +82,7 @@ func (c *console) command(w http.ResponseWriter, r *http.Request) error {
 	if !told || status == http.StatusUnauthorized {
 		return err
 	}
-	said := &refusal{Verb: verb, Message: err.Error(), Problems: fairway.Problems(err), Reason: reason}
-	if fails := c.showDelivery(w, r, status, said); fails != nil {
+	if fails := c.showDelivery(w, r, status, refusalOf(verb, reason, err)); fails != nil {
 		return errors.Join(err, fails)
 	}
 	return nil

@@ -65,6 +65,8 @@ func New(b api.Backend, o Options) http.Handler {
 	mux.Handle("GET /deliveries/{id}/log", c.page(c.output))
 	mux.Handle("GET /projects/{project}/commits/{commit}", c.page(c.commit))
 	mux.Handle("GET /evaluations/{id}", c.page(c.evaluation))
+	mux.Handle("POST /evaluations/{id}", c.page(c.invalidate))
+	mux.Handle("GET /evaluations/{id}/json", c.page(c.rawEvaluation))
 	mux.Handle("GET /live", c.page(c.live))
 	mux.Handle("GET /assets/{name}", c.page(c.asset))
 	mux.Handle("/", c.page(func(_ http.ResponseWriter, r *http.Request) error {

@@ -151,7 +151,8 @@ func TestDelivery(t *testing.T) {
 		t.Errorf("data of events: %d", len(pre))
 	}
 	a.want(t, ".commits a[href=/projects/sockshop/commits/3f2a9c1d]", "3f2a9c1d")
-	a.want(t, "#section-staging figure.failed figcaption", "ResponseTime_Backend 0 of 100 failed", "Errors")
+	a.want(t, "#section-staging figure.failed figcaption", "ResponseTime_Backend 0 of 100 failed")
+	a.want(t, "#section-staging figure.error figcaption", "Errors")
 	a.want(t, "#section-staging svg.plot", "0.9997")
 	a.want(t, "#traffic-staging summary", "Traffic in staging: blue 0.6.2-3 100 %, green 0.6.1-2 0 %")
 	a.want(t, "#traffic-staging button", "Set weights", "Roll back staging")
@@ -179,20 +180,6 @@ func TestDeliveryWithoutItsProofsIsShownAllTheSame(t *testing.T) {
 	a := get(t, newConsole(w), "/deliveries/second-delivery")
 	a.want(t, "p.notice", "there is no evaluation gone", "there is no report lost")
 	a.want(t, "section.stage h2", "staging", "dev")
-}
-
-func TestEvaluation(t *testing.T) {
-	t.Parallel()
-	a := get(t, newConsole(newWorld()), "/evaluations/evaluation-1")
-	a.want(t, "h1", "carts 0.6.1-2")
-	a.want(t, "p.lead .mark", "fail")
-	a.want(t, "section.indicator h2", "ResponseTime_Backend 0 of 100 points", "Errors 0 of 0 points")
-	a.want(t, "section.indicator p.text", slowWhy, "the query failed")
-	a.want(t, "section.indicator tbody tr", `{instance="carts-green"} 1.0041 2026-05-04 11:58:10`)
-	a.want(t, "section.indicator dl.facts", "upperSevere 1")
-	a.want(t, "section.indicator pre", `version="0.6.1-2"`, "x_sum[3m]")
-	a.want(t, "section.indicator p.failed", "Prometheus did not answer")
-	a.want(t, "section.indicator .fail", "upper severe")
 }
 
 func post(t *testing.T, h http.Handler, path string, form url.Values) answer {

@@ -23,21 +23,22 @@ func ptr[T any](v T) *T { return &v }
 type world struct {
 	api.Backend // what the console does not ask is not there
 
-	mu        sync.Mutex
-	err       error // of every question
-	status    api.Status
-	projects  []api.Project
-	services  map[fairway.ProjectName][]fairway.ServiceView
-	all       []fairway.Delivery
-	board     api.Board // what is added to
-	boards    []api.BoardFilter
-	asked     []api.DeliveryFilter
-	events    []fairway.Event
-	commands  []api.Command
-	retries   []api.RetryRequest
-	rollbacks []api.Rollback
-	splits    []api.SetRoute
-	changes   chan api.Change
+	mu          sync.Mutex
+	err         error // of every question
+	status      api.Status
+	projects    []api.Project
+	services    map[fairway.ProjectName][]fairway.ServiceView
+	all         []fairway.Delivery
+	board       api.Board // what is added to
+	boards      []api.BoardFilter
+	asked       []api.DeliveryFilter
+	events      []fairway.Event
+	commands    []api.Command
+	invalidated []api.InvalidateEvaluation
+	retries     []api.RetryRequest
+	rollbacks   []api.Rollback
+	splits      []api.SetRoute
+	changes     chan api.Change
 }
 
 func occupant(tag, delivery, state string) fairway.Occupant {
@@ -228,18 +229,50 @@ func (w *world) TestReport(_ context.Context, id string) (fairway.TestReport, er
 	}}, nil
 }
 
-func (w *world) Evaluations(context.Context, fairway.EvaluationFilter) (fairway.EvaluationPage, error) {
-	return fairway.EvaluationPage{}, nil
+// Evaluations lists three, the one in the middle being evaluation-1.
+func (w *world) Evaluations(ctx context.Context, f fairway.EvaluationFilter) (fairway.EvaluationPage, error) {
+	var page fairway.EvaluationPage
+	if f != (fairway.EvaluationFilter{Project: "sockshop", Stage: "staging", Service: "carts", Limit: runsListed}) {
+		return page, fairway.Errorf(fairway.KindInternal, "not expected: %+v", f)
+	}
+	for _, id := range []string{"evaluation-2", "evaluation-1", "evaluation-0"} {
+		e, err := w.Evaluation(ctx, id)
+		if err != nil {
+			return page, err
+		}
+		page.Items = append(page.Items, summary(e))
+	}
+	return page, nil
 }
 
 func (w *world) InvalidateEvaluation(ctx context.Context, r api.InvalidateEvaluation) (fairway.Evaluation, error) {
+	if r.Evaluation == "evaluation-0" {
+		return fairway.Evaluation{}, fairway.Errorf(fairway.KindUnavailable, "the disk is full")
+	}
+	w.invalidated = append(w.invalidated, r)
 	return w.Evaluation(ctx, r.Evaluation)
 }
 
 func (w *world) Evaluation(_ context.Context, id string) (fairway.Evaluation, error) {
-	if id != "evaluation-1" {
+	e := evaluation(id)
+	switch id {
+	case "evaluation-1":
+	case "evaluation-0":
+		e.Verdict, e.TotalScore, e.Subject.Version, e.EvaluatedAt = fairway.VerdictPass, 100, "0.6.0-1", at(-4000)
+		e.Invalidated = &fairway.Invalidation{Actor: "ann", Reason: "the load was wrong", At: at(-3000)}
+		e.IndicatorResults = e.IndicatorResults[:1]
+		e.IndicatorResults[0].Violations, e.IndicatorResults[0].Score = nil, 100
+		e.IndicatorResults[0].Samples = []fairway.Sample{fairway.NewSample(`{instance="carts-blue"}`, at(-4010), 0.0152)}
+	case "evaluation-2":
+		e.Verdict, e.TotalScore, e.Subject.Version, e.EvaluatedAt = fairway.VerdictWarning, 80, "0.6.2-3", at(-20)
+		e.IndicatorResults[0].Score = 50
+	default:
 		return fairway.Evaluation{}, fairway.Errorf(fairway.KindNotFound, "there is no evaluation %s", id)
 	}
+	return e, nil
+}
+
+func evaluation(id string) fairway.Evaluation {
 	return fairway.Evaluation{ID: id, Subject: fairway.Subject{Project: "sockshop", Stage: "staging", Place: fairway.Place{Namespace: "staging", Service: "carts", Colour: fairway.Green}, Delivery: "second-delivery", Attempt: 1, Version: "0.6.1-2"},
 		Window: fairway.Window{Start: at(-180), End: at(-110)}, Commit: "3f2a9c1d", Verdict: fairway.VerdictFail, Objectives: fairway.Objectives{Pass: 90, Warning: 75}, Tied: true, Reason: slowWhy, EvaluatedAt: at(-100),
 		IndicatorResults: []fairway.IndicatorResult{
@@ -247,7 +280,7 @@ func (w *world) Evaluation(_ context.Context, id string) (fairway.Evaluation, er
 				Limits: map[string]float64{"upperSevere": 1}, Samples: []fairway.Sample{{Key: `{instance="carts-green"}`, Time: at(-110), Text: "1.0041"}}, Explanation: slowWhy, Tied: true,
 				Violations: []fairway.Violation{{Value: json.RawMessage("1.0041"), Breach: "upper_severe", Threshold: ptr(1.0)}}},
 			{ID: "Errors", Score: 0, MaxScore: 0, Explanation: "the query failed", Error: "Prometheus did not answer within 5 s; asked three times"},
-		}}, nil
+		}}
 }
 
 func (w *world) Retry(_ context.Context, r api.RetryRequest) (api.Accepted, error) {
