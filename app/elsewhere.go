@@ -150,12 +150,14 @@ func (a *App) pushedElsewhere(ctx context.Context, r fairway.Registry, p registr
 	if err != nil {
 		return done, err
 	}
+	a.o.Failpoint("elsewhere.before-event")
 	for _, s := range services {
 		id := in.EventID + "#" + strconv.FormatInt(time.Now().UnixNano(), 36)
 		if err := a.control.Store(ctx, r.Project, s, id, sequence.Input{Artifact: in}); err != nil {
 			return done, err
 		}
 	}
+	a.o.Failpoint("elsewhere.after-event")
 	done.Digest, done.Services, done.Reason = in.Artifact.Digest, services, "stored for "+joined(services)
 	return done, a.elsewhere.Mark(r, p.Image, map[string]string{p.Tag: in.Artifact.Digest}, false)
 }

@@ -16,8 +16,9 @@ var points = []string{
 }
 
 // elsewhere are points that a set of deliveries does not come by: nothing in it
-// is deleted, moved away, grows old, or has an upstream.
-var elsewhere = []string{"remove.before-forget", "expire.before-forget", "git.repository.before-move", "upstream.before-push"}
+// is deleted, moved away, grows old, has an upstream, or comes from a registry
+// elsewhere.
+var elsewhere = []string{"elsewhere.before-event", "elsewhere.after-event", "remove.before-forget", "expire.before-forget", "git.repository.before-move", "upstream.before-push"}
 
 // atRestore is reached when the platform does not know, at a start, of a
 // version that should run.
