@@ -208,7 +208,9 @@ func (b *backend) looked(ctx context.Context, r fairway.Registry) ([]fairway.Che
 	for _, image := range sortedKeys(repos) {
 		c := fairway.Checked{What: image, OK: true}
 		of := joined(repos[image])
-		tags, err := b.images.Tags(ctx, r, image)
+		limited, cancel := context.WithTimeout(ctx, reachLimit)
+		tags, err := b.images.Tags(limited, r, image)
+		cancel()
 		switch {
 		case fairway.KindOf(err) == fairway.KindNotFound:
 			c.Text = "has no tags yet; the first one will be delivered to " + of

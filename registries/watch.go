@@ -12,6 +12,9 @@ import (
 	"github.com/fairwaycd/fairway"
 )
 
+// askLimit bounds one question to a registry.
+const askLimit = time.Minute
+
 // The longest times between two looks that fail: by our own back-off, and
 // because the registry asks for it.
 const (
@@ -271,7 +274,7 @@ func (x *watch) lookAt(ctx context.Context, image string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	tags, err := x.w.o.Tags(ctx, x.r, image)
+	tags, err := limited(ctx, x, func(ctx context.Context) ([]string, error) { return x.w.o.Tags(ctx, x.r, image) })
 	if err != nil && fairway.KindOf(err) != fairway.KindNotFound {
 		return 0, err
 	}
@@ -329,6 +332,17 @@ func (x *watch) deliver(ctx context.Context, image, tag string) error {
 	return err
 }
 
+// limited asks a question that must not take for ever.
+func limited[T any](ctx context.Context, x *watch, ask func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, askLimit, fairway.Errorf(fairway.KindUnavailable, "the registry %s did not answer within %v", x.r.Host(), askLimit))
+	defer cancel()
+	v, err := ask(ctx)
+	if errors.Is(err, context.DeadlineExceeded) && fairway.KindOf(context.Cause(ctx)) == fairway.KindUnavailable {
+		err = context.Cause(ctx)
+	}
+	return v, err
+}
+
 // inOrder sorts new tags from the oldest to the newest.
 func (x *watch) inOrder(ctx context.Context, image string, tags []string) ([]string, error) {
 	if len(tags) < 2 {
@@ -339,7 +353,9 @@ func (x *watch) inOrder(ctx context.Context, image string, tags []string) ([]str
 		return order(all), nil
 	}
 	for _, tag := range tags {
-		at, err := x.w.o.Created(ctx, x.r, fairway.Artifact{Image: image, Tag: tag})
+		at, err := limited(ctx, x, func(ctx context.Context) (time.Time, error) {
+			return x.w.o.Created(ctx, x.r, fairway.Artifact{Image: image, Tag: tag})
+		})
 		if err != nil && fairway.KindOf(err) != fairway.KindNotFound {
 			return nil, err
 		}

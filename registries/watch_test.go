@@ -2,6 +2,7 @@ package registries_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -27,6 +28,7 @@ type hub struct {
 	down    error                  // of a list
 	got     []string
 	looks   int
+	silent  bool // takes questions and does not answer
 	forget  bool // deliver, and die before that is recorded
 }
 
@@ -59,8 +61,12 @@ func (h *hub) watch(t *testing.T, d time.Duration) *registries.Watcher {
 		Repositories: func(context.Context, fairway.Registry) (map[string][]fairway.ServiceName, error) {
 			return map[string][]fairway.ServiceName{carts: {"carts"}}, nil
 		},
-		Tags: func(context.Context, fairway.Registry, string) ([]string, error) {
+		Tags: func(ctx context.Context, _ fairway.Registry, _ string) ([]string, error) {
 			h.looks++
+			if h.silent {
+				<-ctx.Done()
+				return nil, fmt.Errorf("ask: %w", ctx.Err())
+			}
 			if h.tags == nil && h.down == nil {
 				return nil, fairway.Errorf(fairway.KindNotFound, "no such repository")
 			}
@@ -219,6 +225,19 @@ func TestBackOff(t *testing.T) {
 		// 30 s doubled to 1, 2, 4, 8 and then 10 minutes.
 		if h.looks != 9 {
 			t.Errorf("%d looks in an hour at one that does not answer, want 9", h.looks)
+		}
+	})
+}
+
+// A registry that takes a question and does not answer is one that cannot be
+// reached, and the next look comes all the same.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, r := newHub(t, t.TempDir(), fairway.Registry{})
+		h.silent = true
+		w := h.watch(t, 5*time.Minute)
+		if s := w.State(r); s.Condition != fairway.RegistryUnreachable || !strings.Contains(s.Reason, "did not answer within 1m0s") || h.looks < 2 {
+			t.Errorf("after %d looks: %+v", h.looks, s)
 		}
 	})
 }
