@@ -30,11 +30,16 @@ func call(ctx context.Context, what string, do func(ctx context.Context) error) 
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	wait := firstBackoff
+	var last error
 	for {
 		err := once(ctx, do)
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() != nil && last != nil {
+			err = last // says more than that the time is over
+		}
+		last = err
 		if !passes(err) {
 			return explain(what, err)
 		}

@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -140,6 +141,9 @@ func backendV1(b any) any {
 	port := map[string]any{"number": old["servicePort"]}
 	if name, ok := old["servicePort"].(string); ok {
 		port = map[string]any{"name": name}
+		if n, err := strconv.ParseInt(name, 10, 64); err == nil {
+			port = map[string]any{"number": n}
+		}
 	}
 	return map[string]any{"service": map[string]any{"name": old["serviceName"], "port": port}}
 }
