@@ -55,6 +55,9 @@ type Connection struct {
 	// Tenant is sent as X-Scope-OrgID, by which Mimir, Thanos and Cortex tell
 	// tenants apart.
 	Tenant string `json:"tenant,omitempty"`
+	// Labelled says that its series carry the labels version and fairway_run
+	// of Fairway's pods, as those of a Prometheus do that Fairway configured.
+	Labelled bool `json:"labelled,omitempty"`
 	// ColourTag is the tag that tells the colours of a service apart in
 	// Dynatrace, e.g. deployment:{{service}}-{{colour}}.
 	ColourTag string `json:"colourTag,omitempty"`
@@ -132,6 +135,9 @@ func (c Connection) validateHeaders(add func(field, value, message, remedy strin
 	}
 	if c.Kind == KindDynatrace && c.Tenant != "" {
 		add("tenant", c.Tenant, "is no header of Dynatrace", "give the tenant as part of the URL: https://TENANT.live.dynatrace.com")
+	}
+	if c.Kind == KindDynatrace && c.Labelled {
+		add("labelled", "true", "is for Prometheus", "leave it out")
 	}
 	if c.Kind == KindPrometheus && c.ColourTag != "" {
 		add("colourTag", c.ColourTag, "is for Dynatrace", "say how pods are told apart in the service's values, metrics.select")

@@ -18,7 +18,7 @@ const module = "github.com/fairwaycd/fairway"
 var layers = map[string]int{
 	"": 0,
 	// Engines and pure formats: decide, never do.
-	"sequence": 1, "quality": 1, "shipyard": 1, "chart": 1, "cloudevents": 1, "report": 1, "dora": 1,
+	"sequence": 1, "quality": 1, "shipyard": 1, "chart": 1, "cloudevents": 1, "report": 1, "dora": 1, "scrapeconf": 1,
 	// Adapters: each touches one thing of the world. They never import each other.
 	"nats": 2, "git": 2, "registry": 2, "image": 2, "process": 2, "gateway": 2, "metrics": 2, "promql": 2, "dynatrace": 2,
 	"istio": 2, "kubernetes": 2, "helm": 2, "testrun": 2, "blob": 2, "monitoring": 2, "registries": 2, "datadir": 2, "gate": 2, "history": 2, "access": 2,

@@ -21,13 +21,14 @@ type Monitoring struct {
 	Cert      bool                `json:"clientCert,omitempty"` // it shows one
 	Headers   []string            `json:"headers,omitempty"`    // names
 	Tenant    string              `json:"tenant,omitempty"`
+	Labelled  bool                `json:"labelled,omitempty"` // its series carry version and fairway_run
 	ColourTag string              `json:"colourTag,omitempty"`
 }
 
 // MonitoringOf leaves out what nobody should read.
 func MonitoringOf(c fairway.Connection) Monitoring {
 	m := Monitoring{Kind: c.Kind, Project: c.Project, URL: c.URL, Auth: "none", Username: c.Username, CA: c.CA != "", Cert: c.Cert != "",
-		Headers: slices.Sorted(maps.Keys(c.Headers)), Tenant: c.Tenant, ColourTag: c.ColourTag}
+		Headers: slices.Sorted(maps.Keys(c.Headers)), Tenant: c.Tenant, Labelled: c.Labelled, ColourTag: c.ColourTag}
 	switch {
 	case c.Token != "":
 		m.Auth = "token"
@@ -54,9 +55,33 @@ type monitoring interface {
 	ConfigureMonitoring(ctx context.Context, c fairway.Connection) (Monitoring, error)
 	// RemoveMonitoring forgets a connection.
 	RemoveMonitoring(ctx context.Context, n MonitoringName) (Monitoring, error)
+	// InstallMonitoring makes a monitoring system in the cluster and connects
+	// it. [fairway.KindRefused] where there is no cluster. A dry run returns
+	// the objects that would be applied.
+	InstallMonitoring(ctx context.Context, r InstallMonitoring) (Installed, error)
 	// CheckMonitoring asks the system that the name leads to, and says what
 	// works.
 	CheckMonitoring(ctx context.Context, n MonitoringName) ([]fairway.Checked, error)
+}
+
+// InstallMonitoring says which Prometheus is made. What is empty has its
+// default.
+type InstallMonitoring struct {
+	Kind      string              `json:"kind"` // prometheus
+	Project   fairway.ProjectName `json:"project,omitempty"`
+	Namespace fairway.Namespace   `json:"namespace,omitempty"` // default monitoring
+	Image     string              `json:"image,omitempty"`
+	// IntervalSeconds between two scrapes of a pod, 1 to 60; default 5.
+	IntervalSeconds int  `json:"intervalSeconds,omitempty"`
+	DryRun          bool `json:"dryRun,omitempty"`
+}
+
+// Installed says what was made.
+type Installed struct {
+	Monitoring Monitoring `json:"monitoring"`
+	Objects    []string   `json:"objects"` // YAML documents
+	// Pending says what is not available yet; empty when all is.
+	Pending string `json:"pending,omitempty"`
 }
 
 // monitoringPath reads the name of a connection from the request's path.
@@ -95,6 +120,22 @@ func (s *server) checkMonitoring(w http.ResponseWriter, r *http.Request) error {
 	return answerList(w, http.StatusOK, list, err)
 }
 
+func (s *server) installMonitoring(w http.ResponseWriter, r *http.Request) error {
+	var q InstallMonitoring
+	if err := s.decode(w, r, &q); err != nil {
+		return err
+	}
+	n := monitoringPath(r)
+	if err := fromPath("kind", &q.Kind, n.Kind); err != nil {
+		return err
+	}
+	if err := fromPath("project", &q.Project, string(n.Project)); err != nil {
+		return err
+	}
+	i, err := s.b.InstallMonitoring(r.Context(), q)
+	return answer(w, http.StatusOK, i, err)
+}
+
 // path returns the connection's path below [Prefix].
 func (n MonitoringName) path(more ...string) []string {
 	p := append([]string{"monitoring", n.Kind}, more...)
@@ -120,6 +161,11 @@ func (c *Client) ConfigureMonitoring(ctx context.Context, x fairway.Connection) 
 // RemoveMonitoring implements [Backend].
 func (c *Client) RemoveMonitoring(ctx context.Context, n MonitoringName) (Monitoring, error) {
 	return ask[Monitoring](ctx, c, call{method: http.MethodDelete, path: n.path()})
+}
+
+// InstallMonitoring implements [Backend].
+func (c *Client) InstallMonitoring(ctx context.Context, r InstallMonitoring) (Installed, error) {
+	return ask[Installed](ctx, c, call{method: http.MethodPost, path: MonitoringName{r.Kind, r.Project}.path("install"), body: r})
 }
 
 // CheckMonitoring implements [Backend].
