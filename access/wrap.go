@@ -17,7 +17,9 @@ import (
 type Options struct {
 	// Listen is the address that the server is bound to, HOST:PORT with the
 	// port that it really has. That, and localhost, 127.0.0.1 and [::1] with
-	// the same port, are the hosts that requests may name.
+	// the same port, are the hosts that requests may name. Where it is bound to
+	// all addresses, so is every IP address with the port: a page of somebody
+	// else cannot make its own name one.
 	Listen string
 	// Hosts are further hosts that requests may name, as clients write them:
 	// HOST:PORT, or HOST alone for the protocol's own port.
@@ -79,6 +81,7 @@ type gate struct {
 	*Guard
 	next    http.Handler
 	hosts   map[string]bool
+	port    string // where every IP address is ours; else empty
 	refused func(string)
 	own     func(*http.Request) bool
 	log     *slog.Logger
@@ -98,7 +101,25 @@ func (g *Guard) Wrap(h http.Handler, o Options) http.Handler {
 	if o.Own == nil {
 		o.Own = func(*http.Request) bool { return false }
 	}
-	return &gate{Guard: g, next: h, hosts: ownHosts(o), refused: o.Refused, own: o.Own, log: o.Log, origin: http.NewCrossOriginProtection()}
+	return &gate{Guard: g, next: h, hosts: ownHosts(o), port: openPort(o.Listen), refused: o.Refused, own: o.Own, log: o.Log, origin: http.NewCrossOriginProtection()}
+}
+
+// anyAddress reports whether the host is an IP address where all are ours.
+func (s *gate) anyAddress(host string) bool {
+	if s.port == "" {
+		return false
+	}
+	ip, port, err := net.SplitHostPort(host)
+	return err == nil && port == s.port && net.ParseIP(ip) != nil
+}
+
+// openPort returns the port where the server is bound to all addresses.
+func openPort(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return port
+	}
+	return ""
 }
 
 func ownHosts(o Options) map[string]bool {
@@ -126,7 +147,7 @@ func ownHosts(o Options) map[string]bool {
 func (s *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
 	own := s.own(r)
-	if !own && !s.hosts[strings.ToLower(r.Host)] {
+	if !own && !s.hosts[strings.ToLower(r.Host)] && !s.anyAddress(r.Host) {
 		s.refused(RefusedHost)
 		http.Error(w, "Misdirected Request", http.StatusMisdirectedRequest)
 		return

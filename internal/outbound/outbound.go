@@ -38,6 +38,9 @@ type Options struct {
 	MaxWait time.Duration
 	// MaxBody bounds an answer in bytes, after decompression. Default 4 MiB.
 	MaxBody int64
+	// Transport, when set, carries the requests of connections without
+	// certificates of their own.
+	Transport http.RoundTripper
 	// Scheme is the word before the token in the Authorization header. Default Bearer.
 	Scheme string
 }
@@ -91,8 +94,12 @@ func New(c fairway.Connection, o Options) (*Client, error) {
 	if transport.TLSClientConfig, err = tlsConfig(c); err != nil {
 		return nil, err
 	}
+	var carrier http.RoundTripper = transport
+	if o.Transport != nil && c.CA == "" && c.Cert == "" {
+		carrier = o.Transport
+	}
 	client := &Client{o: o.withDefaults(), base: base, header: http.Header{}, http: &http.Client{
-		Transport: transport,
+		Transport: carrier,
 		// A redirect leads to a login page or another host, which must not
 		// get the credentials.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
