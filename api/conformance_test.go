@@ -145,6 +145,9 @@ func methods() []method {
 		of("RemoveMonitoring", api.MonitoringName{Kind: odd}, func(ctx context.Context, b api.Backend) (api.Monitoring, error) {
 			return b.RemoveMonitoring(ctx, api.MonitoringName{Kind: odd})
 		}),
+		of("InstallMonitoring", filled[api.InstallMonitoring](), func(ctx context.Context, b api.Backend) (api.Installed, error) {
+			return b.InstallMonitoring(ctx, filled[api.InstallMonitoring]())
+		}),
 		of("CheckMonitoring", api.MonitoringName{Kind: odd, Project: odd}, func(ctx context.Context, b api.Backend) ([]fairway.Checked, error) {
 			return b.CheckMonitoring(ctx, api.MonitoringName{Kind: odd, Project: odd})
 		}),

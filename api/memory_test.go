@@ -201,6 +201,9 @@ func (m *memory) ConfigureMonitoring(_ context.Context, c fairway.Connection) (a
 func (m *memory) RemoveMonitoring(_ context.Context, n api.MonitoringName) (api.Monitoring, error) {
 	return given[api.Monitoring](m, n)
 }
+func (m *memory) InstallMonitoring(_ context.Context, r api.InstallMonitoring) (api.Installed, error) {
+	return given[api.Installed](m, r)
+}
 func (m *memory) CheckMonitoring(_ context.Context, n api.MonitoringName) ([]fairway.Checked, error) {
 	return given[[]fairway.Checked](m, n)
 }

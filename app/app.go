@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -111,6 +112,9 @@ func (a *App) takePorts(context.Context) error {
 		ln         *net.Listener
 		addr, flag string
 	}{{&a.listen, a.o.Listen, "--listen"}, {&a.gate, a.o.Gateway, "--gateway"}} {
+		if p.ln == &a.gate && a.o.Platform == PlatformKubernetes {
+			continue // the cluster has a gateway
+		}
 		ln, err := net.Listen("tcp", p.addr)
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return fairway.Errorf(fairway.KindConflict, "%s is taken by another process; stop it, or choose another address with %s", p.addr, p.flag)
@@ -240,16 +244,26 @@ func (a *App) openControl(context.Context) error {
 	a.control = controller.New(a.o.Outside.in(controller.Options{
 		Log: a.log, Configuration: a.keeper, Platform: a.platform(), Traffic: a.site.traffic(), Images: a.images, Metrics: a.site.metrics(),
 		Tester: tester{runner, a.site.domain()}, Gate: judgeWith{judge, a.keeper, a.history, a.connectedTo, a.o.NoGate}, Blobs: a.blobs, Evaluations: a.history, View: a.view,
-		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain, Forget: a.forget, Hold: a.held,
+		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain, FirstScrape: a.o.firstScrape(), Settle: a.o.settle(), Forget: a.forget, Hold: a.held,
 	}))
 	return nil
 }
 
-// Address is where console, API, git and registry listen.
-func (a *App) Address() string { return a.listen.Addr().String() }
+// Address is where console, API, git and registry answer. Where they listen
+// on all addresses, it is that of this machine.
+func (a *App) Address() string {
+	at, ok := a.listen.Addr().(*net.TCPAddr)
+	if ok && at.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(at.Port))
+	}
+	return a.listen.Addr().String()
+}
 
 // GatewayAddress is where the delivered services answer.
 func (a *App) GatewayAddress() string { return a.site.address() }
+
+// Domain is what the hosts of delivered services end in.
+func (a *App) Domain() string { return a.site.domain() }
 
 // Token is the API token.
 func (a *App) Token() string { return a.guard.Token() }

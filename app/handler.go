@@ -37,7 +37,7 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/", pages)
 	mux.Handle("GET /live", a.untilStop(pages))
 	mux.Handle("GET /deliveries/{id}/log", a.untilStop(pages))
-	return a.guard.Wrap(mux, access.Options{Listen: a.Address(), Refused: a.refused, Own: api.IsHook, Log: a.o.Logger.With("component", "access")})
+	return a.guard.Wrap(mux, access.Options{Listen: a.listen.Addr().String(), Hosts: a.o.Hosts, Refused: a.refused, Own: api.IsHook, Log: a.o.Logger.With("component", "access")})
 }
 
 // withGitActor tells the git server who pushes.

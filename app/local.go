@@ -3,12 +3,14 @@ package app
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/controller"
 	"github.com/fairwaycd/fairway/gateway"
 	"github.com/fairwaycd/fairway/metrics"
 	"github.com/fairwaycd/fairway/process"
+	"github.com/fairwaycd/fairway/promql"
 )
 
 // local is this machine: processes, and the gateway inside.
@@ -43,9 +45,18 @@ func (l *local) runs(w fairway.Workload) error { return process.Check(w) }
 func (l *local) platform() fairway.Platform    { return l.run }
 func (l *local) traffic() fairway.Traffic      { return l.gateway }
 func (l *local) metrics() controller.Metrics   { return l.scrapes }
-func (l *local) domain() string                { return "localhost" }
-func (l *local) address() string               { return l.at }
-func (l *local) environ() []string             { return l.run.Environ() }
+func (l *local) prometheus() fairway.MetricSource {
+	return promql.NewSource(l.scrapes, promql.SourceOptions{})
+}
+func (l *local) transport() http.RoundTripper { return nil }
+
+func (l *local) install(context.Context, [][]byte) error {
+	return fairway.Errorf(fairway.KindRefused, "on this machine Prometheus is inside Fairway and scrapes every version; there is nothing to install: it is for fairway up --platform kubernetes")
+}
+
+func (l *local) domain() string    { return "localhost" }
+func (l *local) address() string   { return l.at }
+func (l *local) environ() []string { return l.run.Environ() }
 
 func (l *local) backends(context.Context) ([]fairway.Backend, error) {
 	return l.gateway.Backends(), nil

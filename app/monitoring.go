@@ -13,8 +13,10 @@ import (
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/api"
 	"github.com/fairwaycd/fairway/dynatrace"
+	"github.com/fairwaycd/fairway/internal/outbound"
 	"github.com/fairwaycd/fairway/monitoring"
 	"github.com/fairwaycd/fairway/promql"
+	"github.com/fairwaycd/fairway/scrapeconf"
 	"github.com/fairwaycd/fairway/sequence"
 )
 
@@ -32,17 +34,21 @@ type opened interface {
 // sources are all that gates can ask. Another one is a package and a line here.
 func (a *App) sources() []*connected {
 	return []*connected{
-		{name: "Prometheus", kind: fairway.KindPrometheus, store: a.monitoring, open: openPrometheus, otherwise: promql.NewSource(a.metrics, promql.SourceOptions{})},
+		{name: "Prometheus", kind: fairway.KindPrometheus, store: a.monitoring, open: a.openPrometheus, otherwise: a.site.prometheus()},
 		{name: "Dynatrace", kind: fairway.KindDynatrace, store: a.monitoring, open: openDynatrace},
 	}
 }
 
-func openPrometheus(c fairway.Connection) (opened, error) {
-	h, err := promql.NewHTTP(promql.HTTPOptions{Connection: c})
+func (a *App) openPrometheus(c fairway.Connection) (opened, error) {
+	h, err := a.promAPI(c)
 	if err != nil {
 		return nil, err
 	}
-	return promql.NewSource(h, promql.SourceOptions{Foreign: true}), nil
+	return promql.NewSource(h, promql.SourceOptions{Foreign: !c.Labelled}), nil
+}
+
+func (a *App) promAPI(c fairway.Connection) (*promql.HTTP, error) {
+	return promql.NewHTTP(promql.HTTPOptions{Connection: c, Limits: outbound.Options{Transport: a.site.transport()}})
 }
 
 func openDynatrace(c fairway.Connection) (opened, error) {
@@ -178,6 +184,44 @@ func (b *backend) ConfigureMonitoring(ctx context.Context, c fairway.Connection)
 	}
 	m := api.MonitoringOf(c)
 	return m, b.monitoringChanged(ctx, m, fmt.Sprintf("gates of %s ask %s at %s", whose(c.Project), s.name, c.URL))
+}
+
+// installWait is how long an answer waits for what was installed: an image may
+// take longer to come.
+const installWait = 20 * time.Second
+
+// InstallMonitoring implements [api.Backend].
+func (b *backend) InstallMonitoring(ctx context.Context, r api.InstallMonitoring) (api.Installed, error) {
+	if r.Kind != fairway.KindPrometheus {
+		return api.Installed{}, fairway.Invalid("kind", r.Kind, "is not made by Fairway", "use prometheus; for Dynatrace install its operator, and connect it: fairway configure monitoring dynatrace")
+	}
+	o, err := scrapeconf.Options{Namespace: r.Namespace, Image: r.Image, Interval: time.Duration(r.IntervalSeconds) * time.Second}.WithDefaults()
+	if err != nil {
+		return api.Installed{}, err
+	}
+	docs, err := scrapeconf.Objects(o)
+	if err != nil {
+		return api.Installed{}, err
+	}
+	c := fairway.Connection{Kind: r.Kind, Project: r.Project, URL: o.URL(), Labelled: true}
+	out := api.Installed{Monitoring: api.MonitoringOf(c)}
+	for _, d := range docs {
+		out.Objects = append(out.Objects, string(d))
+	}
+	if r.DryRun {
+		return out, nil
+	}
+	limit, cancel := context.WithTimeout(ctx, installWait)
+	defer cancel()
+	err = b.site.install(limit, docs)
+	if err != nil && fairway.KindOf(err) != fairway.KindUnavailable {
+		return api.Installed{}, err
+	}
+	if err != nil {
+		out.Pending = err.Error()
+	}
+	out.Monitoring, err = b.ConfigureMonitoring(ctx, c)
+	return out, err
 }
 
 func whose(p fairway.ProjectName) string {

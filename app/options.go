@@ -23,10 +23,13 @@ const MaxDrain = 2 * time.Minute
 
 // Options say how Fairway runs. The zero value is the default of every field.
 type Options struct {
-	Data       string // directory; default datadir.Default
-	Listen     string // console, API, git, registry; default 127.0.0.1:8080
-	Gateway    string // delivered services; default 127.0.0.1:8000
-	Platform   string // default local
+	Data     string  // directory; default datadir.Default
+	Listen   string  // console, API, git, registry; default 127.0.0.1:8080
+	Gateway  string  // delivered services; default 127.0.0.1:8000
+	Platform string  // default local
+	Cluster  Cluster // of the platform kubernetes
+	// Hosts are further names that requests to Listen may use, HOST:PORT or HOST.
+	Hosts      []string
 	Durability string // default power
 	Version    string
 	Logger     *slog.Logger
@@ -108,14 +111,18 @@ func (o Options) validate() error {
 	if o.Drain < 0 || o.Drain > MaxDrain {
 		ps = append(ps, fairway.Problem{Field: "drain", Value: o.Drain.String(), Message: "is not a time that requests can be given", Remedy: "use more than 0s and at most " + MaxDrain.String() + ", such as 30s"})
 	}
+	if o.Platform != PlatformLocal && o.Platform != PlatformKubernetes {
+		ps = append(ps, fairway.Problem{Field: "platform", Value: o.Platform, Message: "is not a platform", Remedy: "use local or kubernetes"})
+	}
 	ps = append(ps, o.Retention.problems()...)
+	ps = append(ps, o.Cluster.problems()...)
 	for _, a := range []struct{ field, value string }{{"listen", o.Listen}, {"gateway", o.Gateway}} {
 		host, _, err := net.SplitHostPort(a.value)
 		if err != nil {
 			ps = append(ps, fairway.Problem{Field: a.field, Value: a.value, Message: "is not HOST:PORT", Remedy: "write an address such as 127.0.0.1:8080"})
 			continue
 		}
-		if !loopback(host) {
+		if !loopback(host) && o.Platform != PlatformKubernetes {
 			ps = append(ps, fairway.Problem{Field: a.field, Value: a.value, Message: "is not a loopback address; the local platform runs pushed programs as you, without isolation, and must not be reachable from elsewhere", Remedy: "use 127.0.0.1, or [::1]"})
 		}
 	}

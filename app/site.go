@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"net/http"
+	"time"
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/controller"
@@ -26,6 +28,13 @@ type site interface {
 	platform() fairway.Platform
 	traffic() fairway.Traffic
 	metrics() controller.Metrics
+	// prometheus is asked by gates of projects that have connected none; nil
+	// where nothing in this process scrapes versions.
+	prometheus() fairway.MetricSource
+	// transport reaches monitoring systems; nil means the usual way.
+	transport() http.RoundTripper
+	// install applies objects beside the services, and waits until they work.
+	install(ctx context.Context, objects [][]byte) error
 	// domain is what the hosts of delivered services end in.
 	domain() string
 	// address is where requests to them are sent, HOST:PORT.
@@ -46,5 +55,23 @@ type site interface {
 
 // site returns that of the platform, which has been validated.
 func (o Options) site() site {
+	if o.Platform == PlatformKubernetes {
+		return &cluster{}
+	}
 	return &local{}
+}
+
+// clusterScrapes is how long the Prometheus of a cluster may take to find pods
+// under new labels, or to scrape all of them once more: as it looks once a
+// minute at most.
+const clusterScrapes = 75 * time.Second
+
+// firstScrape and settle are the controller's limits; 0 means its defaults.
+func (o Options) firstScrape() time.Duration { return o.settle() }
+
+func (o Options) settle() time.Duration {
+	if o.Platform == PlatformKubernetes {
+		return clusterScrapes
+	}
+	return 0
 }

@@ -50,24 +50,34 @@ func (n *connecting) bind(cmd *cobra.Command) {
 
 func (c *cli) configurePrometheus() *cobra.Command {
 	n := connecting{connection: fairway.Connection{Kind: fairway.KindPrometheus}}
+	var in installing
 	cmd := &cobra.Command{
-		Use:   "prometheus [--project PROJECT] --url URL [--username NAME --password-stdin | --token-stdin]",
+		Use:   "prometheus [--project PROJECT] (--url URL [--username NAME --password-stdin | --token-stdin] | --install)",
 		Short: "Have gates ask a Prometheus of your own",
-		Long: long("Has the gates of a project ask a server with Prometheus' HTTP API: Prometheus, Thanos, Mimir, VictoriaMetrics. It replaces the connection before. It holds for evaluations that begin from now on. How the pods of one colour are told apart there is said in the service's values: metrics.select.",
+		Long: long("Has the gates of a project ask a server with Prometheus' HTTP API: Prometheus, Thanos, Mimir, VictoriaMetrics. It replaces the connection before. It holds for evaluations that begin from now on. How the pods of one colour are told apart there is said in the service's values, metrics.select, or it scrapes pods by the configuration that --print-config prints and is --labelled. In a cluster, --install makes a Prometheus that does.",
 			"the metrics of your services are not in the Prometheus inside Fairway, as on a cluster that has one.",
 			"the message names the flag, and nothing was changed; with --check the connection is stored and the check says what does not work."),
 		Example: example(
-			"fairway configure monitoring prometheus --project sockshop --url http://prometheus-service.monitoring:8080 --check",
+			"fairway configure monitoring prometheus --install",
+			"fairway configure monitoring prometheus --print-config",
+			"fairway configure monitoring prometheus --project sockshop --url http://prometheus-service.monitoring.svc:8080 --labelled --check",
 			"fairway configure monitoring prometheus --url https://mimir.example.com/prometheus --tenant shop --username gate --password-stdin < password.txt",
 			"fairway configure monitoring prometheus --project sockshop --remove"),
 		Args: words(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.configure(cmd, &n) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if in.wanted(cmd) {
+				return c.installPrometheus(cmd, &n, in)
+			}
+			return c.configure(cmd, &n)
+		},
 	}
 	n.bind(cmd)
+	in.bind(cmd)
 	f := cmd.Flags()
 	f.StringVar(&n.connection.Username, "username", "", "the `name` for basic authentication")
 	f.BoolVar(&n.passwordStdin, "password-stdin", false, "read the password from the standard input")
 	f.StringVar(&n.connection.Tenant, "tenant", "", "the `tenant` of Mimir, Thanos or Cortex, sent as X-Scope-OrgID")
+	f.BoolVar(&n.connection.Labelled, "labelled", false, "its series carry the labels version and fairway_run, since it scrapes pods by Fairway's configuration (--print-config)")
 	f.StringVar(&n.cert, "client-cert", "", "the `file` with the certificate that Fairway shows")
 	f.StringVar(&n.key, "client-key", "", "the `file` with its key")
 	return cmd

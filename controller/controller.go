@@ -150,6 +150,9 @@ type Options struct {
 	MaxEffects int
 	// SnapshotEvery is how often changed states are saved; default 1 s.
 	SnapshotEvery time.Duration
+	// FirstScrape is how long a test waits for its version's first scrape
+	// under its labels; default 5 s. A version without metrics costs no more.
+	FirstScrape time.Duration
 	// Settle is how long a test waits for the scrape that closes its window;
 	// default 15 s.
 	Settle time.Duration
@@ -163,6 +166,7 @@ func (o *Options) defaults() {
 	}
 	set(&o.Drain, 30*time.Second)
 	set(&o.SnapshotEvery, time.Second)
+	set(&o.FirstScrape, 5*time.Second)
 	set(&o.Settle, 15*time.Second)
 	if o.MaxTests == 0 {
 		o.MaxTests = 2

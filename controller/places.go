@@ -5,14 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/fairwaycd/fairway"
 )
-
-// scrapeWait is how long a step waits for a version's first scrape. A version
-// without metrics costs no more than this.
-const scrapeWait = 5 * time.Second
 
 // places keeps traffic and scraping in step with what the platform runs: who
 // answers for a place, under which labels, and whether it is ready.
@@ -201,7 +196,7 @@ func (p *places) observe(ctx context.Context, i fairway.Instance, run string) er
 	if err := p.confirm(ctx, i.ID); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, scrapeWait)
+	ctx, cancel := context.WithTimeout(ctx, p.c.FirstScrape)
 	defer cancel()
 	return p.track(ctx, i, run)
 }

@@ -27,18 +27,23 @@ func upCommand() *cobra.Command {
 	var f upFlags
 	c := &cobra.Command{
 		Use:   "up",
-		Short: "Start Fairway on this machine",
+		Short: "Start Fairway on this machine, or for a cluster",
 		Long: `Start Fairway: console, API, git server, image registry, metrics, and the
 gateway to the delivered services, in one process that needs nothing else.
 
 Pushed programs are run as you, without isolation: use it on your own machine,
 for programs that you would start by hand. It listens on loopback only.
 
-Ctrl-C lets requests and decisions end and stops the delivered programs; the
-next start with the same data directory goes on where this one was, deliveries
-in flight included.`,
+With --platform kubernetes they run in a cluster with Istio instead: that of
+the pod Fairway runs in, of $KUBECONFIG, or of ~/.kube/config. It may listen on
+any address then.
+
+Ctrl-C lets requests and decisions end. On this machine it also stops the
+delivered programs; in a cluster they stay. The next start with the same data
+directory goes on where this one was, deliveries in flight included.`,
 		Example: `  fairway up
-  fairway up --data ./fairway-data --listen 127.0.0.1:9080 --gateway 127.0.0.1:9000`,
+  fairway up --data ./fairway-data --listen 127.0.0.1:9080 --gateway 127.0.0.1:9000
+  fairway up --platform kubernetes --kube-context staging-cluster --domain apps.example.com`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if data := c.Flags().Lookup("data"); data != nil {
@@ -64,6 +69,15 @@ type upFlags struct {
 func (u *upFlags) bind(f *pflag.FlagSet, o *app.Options) {
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "address of console, API, git and registry")
 	f.StringVar(&o.Gateway, "gateway", "127.0.0.1:8000", "address at which the delivered services answer")
+	f.StringVar(&o.Platform, "platform", app.PlatformLocal, "where versions run: local (this machine) or kubernetes (with Istio)")
+	f.StringVar(&o.Cluster.Kubeconfig, "kubeconfig", "", "the `file` that says how the cluster is reached")
+	f.StringVar(&o.Cluster.Context, "kube-context", "", "the `context` of the kubeconfig (default its current one)")
+	f.StringVar(&o.Cluster.Domain, "domain", "", "what hosts in a cluster end in (default made of the ingress gateway's address, ADDRESS.nip.io)")
+	f.StringVar(&o.Cluster.Ingress, "ingress", "istio-system/istio-ingressgateway", "the Kubernetes Service of Istio's ingress gateway, `NAMESPACE/NAME`")
+	f.DurationVar(&o.Cluster.DataPlane, "data-plane", 20*time.Second, "how long the ingress gateway may take to follow a change of weights, before it is taken back")
+	f.BoolVar(&o.Cluster.ForceConflicts, "force-conflicts", false, "take over objects and fields in the cluster that others own")
+	f.BoolVar(&o.Cluster.LabelNamespaces, "label-namespaces", false, "label the stages' namespaces for Istio's sidecars")
+	f.StringArrayVar(&o.Hosts, "host", nil, "a further `name` under which Fairway is reached, HOST:PORT; may be repeated")
 	f.StringVar(&o.Durability, "durability", app.DurabilityPower, "what a stored event survives: power (every write is synced) or process (a power cut may lose the last second)")
 	f.DurationVar(&o.Drain, "drain", 30*time.Second, "how long requests under way may go on when their version is stopped")
 	f.IntVar(&o.Retention.Deliveries, "keep-deliveries", 100_000, "how many ended deliveries are kept, with events, reports and evaluations")
@@ -101,7 +115,7 @@ func up(ctx context.Context, out, errOut io.Writer, o app.Options, u upFlags) (e
 		err = u.writeReady(a)
 	}
 	if err == nil {
-		greet(out, a, time.Since(began))
+		greet(out, a, o, time.Since(began))
 		select {
 		case <-ctx.Done():
 			fmt.Fprintln(out, "stopping: requests and decisions under way are let end; Ctrl-C again stops at once")
@@ -140,17 +154,24 @@ func (u upFlags) writeReady(a *app.App) error {
 	return nil
 }
 
-func greet(out io.Writer, a *app.App, took time.Duration) {
+func greet(out io.Writer, a *app.App, o app.Options, took time.Duration) {
+	services, last := "http://SERVICE.NAMESPACE."+a.Domain(), "It runs pushed programs as you, without isolation. Stop it with Ctrl-C."
+	if p := port(a.GatewayAddress()); p != ":80" {
+		services += p
+	}
+	if o.Platform == app.PlatformKubernetes {
+		last = "What it runs in the cluster stays there when it stops. Stop it with Ctrl-C."
+	}
 	fmt.Fprintf(out, `Fairway is ready after %s.
 
   console   %s
             (this link works once, within ten minutes)
   registry  push images to %s/PROJECT/SERVICE:TAG after: fairway login
-  services  http://SERVICE.NAMESPACE.localhost%s
+  services  %s
   data      %s
 
-It runs pushed programs as you, without isolation. Stop it with Ctrl-C.
-`, took.Round(time.Millisecond), a.LoginURL(), a.Address(), port(a.GatewayAddress()), a.Data())
+%s
+`, took.Round(time.Millisecond), a.LoginURL(), a.Address(), services, a.Data(), last)
 }
 
 func port(addr string) string { return addr[strings.LastIndexByte(addr, ':'):] }
