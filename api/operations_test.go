@@ -67,9 +67,11 @@ var operations = []operation{
 	{path: "projects/{project}/monitoring/{k}", method: "PUT", tag: "monitoring", summary: "connect a monitoring system for one project", body: fairway.Connection{}, answers: a(200, Monitoring{})},
 	{path: "projects/{project}/monitoring/{k}", method: "DELETE", tag: "monitoring", summary: "forget a project's monitoring system", answers: a(200, Monitoring{})},
 	{path: "projects/{project}/monitoring/{k}/check", method: "POST", tag: "monitoring", summary: "ask a project's monitoring system once: what works", answers: l(fairway.Checked{})},
+	{path: "projects/{project}/monitoring/{k}/install", method: "POST", tag: "monitoring", summary: "make a Prometheus in the cluster, and connect it to one project", body: InstallMonitoring{}, answers: a(200, Installed{})},
 	{path: "monitoring", method: "GET", tag: "monitoring", summary: "connected monitoring systems, without their secrets", answers: l(Monitoring{})},
 	{path: "monitoring/{k}", method: "PUT", tag: "monitoring", summary: "connect a monitoring system for all projects without their own", body: fairway.Connection{}, answers: a(200, Monitoring{})},
 	{path: "monitoring/{k}", method: "DELETE", tag: "monitoring", summary: "forget a monitoring system", answers: a(200, Monitoring{})},
+	{path: "monitoring/{k}/install", method: "POST", tag: "monitoring", summary: "make a Prometheus in the cluster, and connect it", body: InstallMonitoring{}, answers: a(200, Installed{})},
 	{path: "monitoring/{k}/check", method: "POST", tag: "monitoring", summary: "ask a monitoring system once: what works", answers: l(fairway.Checked{})},
 
 	{path: "registries", method: "GET", tag: "registries", summary: "registries elsewhere that projects take images from, without their secrets", answers: l(Registry{})},

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/client-go/rest"
-
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/controller"
 	"github.com/fairwaycd/fairway/istio"
@@ -59,7 +57,6 @@ const maxDataPlane = time.Minute
 
 // cluster is a Kubernetes cluster with Istio.
 type cluster struct {
-	config   *rest.Config
 	pods     *kubernetes.Platform
 	mesh     *istio.Traffic
 	programs *process.Platform // ends what tests left
@@ -73,19 +70,27 @@ var _ site = (*cluster)(nil)
 // connect asks the cluster where its gateway is: hosts are named after it.
 func (c *cluster) connect(ctx context.Context, a *App) (err error) {
 	o := a.o.Cluster
-	if c.config, err = kubernetes.Connect(o.Kubeconfig, o.Context); err != nil {
+	config, err := kubernetes.Connect(o.Kubeconfig, o.Context)
+	if err != nil {
 		return err
 	}
-	if c.services, err = kubernetes.ServiceTransport(c.config); err != nil {
+	if c.services, err = kubernetes.ServiceTransport(config); err != nil {
 		return err
 	}
 	kept, err := a.keptDomain()
 	if err != nil {
 		return err
 	}
+	c.pods, err = kubernetes.New(kubernetes.Options{
+		Config: config, Dir: a.dir.Path("run"), Logger: a.o.Logger.With("component", "kubernetes"),
+		ForceConflicts: o.ForceConflicts, LabelNamespaces: o.LabelNamespaces, Failpoint: a.o.Failpoint,
+	})
+	if err != nil {
+		return err
+	}
 	namespace, service, _ := strings.Cut(o.Ingress, "/")
 	c.mesh, err = istio.New(istio.Options{
-		Config: c.config, Domain: cmp.Or(o.Domain, kept), Namespace: namespace, Service: service, Deadline: o.DataPlane, Drain: a.o.Drain,
+		Config: config, Domain: cmp.Or(o.Domain, kept), Namespace: namespace, Service: service, Deadline: o.DataPlane, Drain: a.o.Drain,
 		ForceConflicts: o.ForceConflicts, Logger: a.o.Logger.With("component", "istio"), Failpoint: a.o.Failpoint,
 	})
 	if err != nil {
@@ -126,15 +131,7 @@ func (a *App) keptDomain() (string, error) {
 func (a *App) domainFile() string { return a.dir.Path("domain") }
 
 func (c *cluster) open(_ context.Context, a *App) (err error) {
-	o := a.o.Cluster
 	c.scrapes = &clusterMetrics{a: a}
-	c.pods, err = kubernetes.New(kubernetes.Options{
-		Config: c.config, Dir: a.dir.Path("run"), Logger: a.o.Logger.With("component", "kubernetes"),
-		ForceConflicts: o.ForceConflicts, LabelNamespaces: o.LabelNamespaces, Failpoint: a.o.Failpoint,
-	})
-	if err != nil {
-		return err
-	}
 	c.programs, err = process.New(process.Options{
 		Dir: a.dir.Path("programs"), Images: a.images, Logger: a.o.Logger.With("component", "process"),
 		Env: []string{"FAIRWAY_GATEWAY=http://" + c.at},

@@ -111,7 +111,7 @@ func (s *Source) Query(ctx context.Context, q fairway.Query) (fairway.Answer, er
 // pinnedLabels are those that the pin and the place fix: they say nothing
 // about a series among its siblings, and some differ from run to run, so that
 // a series would have another name in every evaluation.
-var pinnedLabels = []string{"app", "colour", "fairway_run", "namespace", "project", "service", "version"}
+var pinnedLabels = []string{"app", "colour", "fairway_run", "namespace", "project", "service", "stage", "version"}
 
 // shortKeys takes the pinned labels out of the keys, unless two series would
 // have one name then.
