@@ -148,7 +148,7 @@ func (c *child) lists(b *testing.B) {
 		"/api/v1/deliveries", "/api/v1/deliveries?limit=500", "/api/v1/deliveries?project=shop07", "/api/v1/deliveries?service=s19x499",
 		"/api/v1/deliveries?status=failed", "/api/v1/deliveries?open=true", "/api/v1/projects", "/api/v1/projects/shop07/services", "/api/v1/services",
 		"/api/v1/events", "/api/v1/events?project=shop07", "/api/v1/routes",
-		"/", "/?project=shop07",
+		"/api/v1/board", "/api/v1/board?search=x4+1.9&state=moving", "/", "/?project=shop07", "/?q=s13", "/?after=shop11%2Fs11x200", "/deliveries", "/deliveries?project=shop07&state=finished",
 	} {
 		var took []time.Duration
 		size := 0

@@ -150,6 +150,7 @@ func (a answer) describe(ir *fairway.IndicatorResult) {
 	ir.Tied = a.err == nil && a.Tied
 	ir.Notes = append(ir.Notes, a.Notes...)
 	ir.Score, ir.MaxScore = writable(ir.Score), writable(ir.MaxScore)
+	ir.Course = a.Course
 	ir.Samples, ir.Compared = a.Samples, ir.Compared[:min(len(ir.Compared), maxKept)]
 	if n := len(ir.Samples); n > maxKept {
 		ir.Samples = ir.Samples[:maxKept]

@@ -43,6 +43,37 @@ func (s *Server) Instant(ctx context.Context, query string, at time.Time) (sampl
 	return samples, append(warnings, infos...), err
 }
 
+// Range evaluates the query from start to end, a step apart, as Instant does.
+func (s *Server) Range(ctx context.Context, query string, start, end time.Time, step time.Duration) ([]fairway.Sample, error) {
+	if err := s.usable(); err != nil {
+		return nil, fairway.Retryable(err)
+	}
+	q, err := s.engine.NewRangeQuery(ctx, s.db, nil, query, start, end, step)
+	if err != nil {
+		return nil, fairway.Invalid("query", query, "cannot be evaluated: "+err.Error(), "correct the PromQL query")
+	}
+	defer q.Close()
+	r := q.Exec(ctx)
+	if r.Err != nil {
+		return nil, queryError(query, r.Err)
+	}
+	m, err := r.Matrix()
+	if err != nil {
+		return nil, queryError(query, err)
+	}
+	var samples []fairway.Sample
+	for _, series := range m {
+		key, err := keyOf(series.Metric)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range series.Floats {
+			samples = append(samples, fairway.NewSample(key, time.UnixMilli(p.T).UTC(), p.F))
+		}
+	}
+	return samples, nil
+}
+
 func (s *Server) usable() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

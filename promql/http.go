@@ -33,10 +33,16 @@ type HTTP struct {
 	timeout time.Duration
 }
 
-var _ Querier = (*HTTP)(nil)
+var (
+	_ Querier = (*HTTP)(nil)
+	_ Ranger  = (*HTTP)(nil)
+)
 
-// queryPath is the instant query's.
-const queryPath = "api/v1/query"
+// queryPath is the instant query's, rangePath the range query's.
+const (
+	queryPath = "api/v1/query"
+	rangePath = "api/v1/query_range"
+)
 
 // NewHTTP returns a querier for a Prometheus API. It does not contact the
 // server. A connection that cannot work is an error of [fairway.KindInvalid].
@@ -67,18 +73,46 @@ func (h *HTTP) Instant(ctx context.Context, query string, at time.Time) ([]fairw
 	if !at.IsZero() {
 		form.Set("time", seconds(at))
 	}
+	body, err := h.ask(ctx, queryPath, query, form)
+	if err != nil {
+		return nil, nil, err
+	}
+	return decode(query, body)
+}
+
+// Range implements [Ranger].
+func (h *HTTP) Range(ctx context.Context, query string, start, end time.Time, step time.Duration) ([]fairway.Sample, error) {
+	body, err := h.ask(ctx, rangePath, query, url.Values{
+		"query": {query}, "timeout": {h.timeout.String()}, "start": {seconds(start)}, "end": {seconds(end)}, "step": {strconv.FormatFloat(step.Seconds(), 'f', 3, 64)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var e envelope
+	if err := json.Unmarshal(body, &e); err != nil || e.Status != "success" || e.Data.ResultType != "matrix" {
+		return nil, fairway.Errorf(fairway.KindRefused, "the answer to the query %q is not that of a Prometheus API to a range query", query)
+	}
+	samples, err := matrix(e.Data.Result)
+	if err != nil {
+		return nil, fairway.Errorf(fairway.KindRefused, "the answer to the query %q cannot be read: %w", query, err)
+	}
+	return samples, nil
+}
+
+// ask returns the body of a good answer.
+func (h *HTTP) ask(ctx context.Context, path, query string, form url.Values) ([]byte, error) {
 	answer, err := h.client.Do(ctx, outbound.Request{
-		Method: http.MethodPost, Path: queryPath, Body: []byte(form.Encode()), Type: "application/x-www-form-urlencoded",
+		Method: http.MethodPost, Path: path, Body: []byte(form.Encode()), Type: "application/x-www-form-urlencoded",
 	})
 	switch {
 	case fairway.IsRetryable(err):
-		return nil, nil, fairway.Retryable(fairway.Errorf(fairway.KindUnavailable, "Prometheus did not answer the query %q: %w", query, err))
+		return nil, fairway.Retryable(fairway.Errorf(fairway.KindUnavailable, "Prometheus did not answer the query %q: %w", query, err))
 	case err != nil:
-		return nil, nil, fairway.Errorf(fairway.KindOf(err), "Prometheus did not answer the query %q: %w", query, err)
+		return nil, fairway.Errorf(fairway.KindOf(err), "Prometheus did not answer the query %q: %w", query, err)
 	case answer.Status/100 != 2:
-		return nil, nil, h.refusal(query, answer)
+		return nil, h.refusal(query, answer)
 	}
-	return decode(query, answer.Body)
+	return answer.Body, nil
 }
 
 // refusal turns an answer with an error status into an error.
@@ -182,17 +216,42 @@ func vector(raw json.RawMessage) ([]fairway.Sample, error) {
 		if s.Value == nil {
 			return nil, errors.New("a series has a histogram where a number should be; use histogram_quantile, histogram_sum or histogram_count")
 		}
-		key := "{}"
-		if len(s.Metric) > 0 {
-			text, err := json.Marshal(s.Metric)
-			if err != nil {
-				return nil, err
-			}
-			key = string(text)
+		key, err := keyOf(s.Metric)
+		if err != nil {
+			return nil, err
 		}
 		samples = append(samples, fairway.NewSample(key, s.Value.at, s.Value.value))
 	}
 	return samples, nil
+}
+
+func matrix(raw json.RawMessage) ([]fairway.Sample, error) {
+	var series []struct {
+		Metric map[string]string `json:"metric"`
+		Values []point           `json:"values"`
+	}
+	if err := json.Unmarshal(raw, &series); err != nil {
+		return nil, err
+	}
+	var samples []fairway.Sample
+	for _, s := range series {
+		key, err := keyOf(s.Metric)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range s.Values {
+			samples = append(samples, fairway.NewSample(key, p.at, p.value))
+		}
+	}
+	return samples, nil
+}
+
+func keyOf(metric map[string]string) (string, error) {
+	if len(metric) == 0 {
+		return "{}", nil
+	}
+	text, err := json.Marshal(metric)
+	return string(text), err
 }
 
 // seconds prints a time as the API reads it, with milliseconds.

@@ -93,6 +93,10 @@ func conform(t *testing.T, q promql.Querier) {
 			t.Errorf("%s: %v", query, err)
 		}
 	}
+	course, err := q.(promql.Ranger).Range(ctx, `lat_count{pod="carts-green-1"}*0+7`, at.Add(-time.Second), at, 250*time.Millisecond)
+	if n := len(course); err != nil || n < 1 || n > 5 || course[n-1].Text != "7" || course[n-1].Time.UnixMilli() != at.UnixMilli() || course[0].Key != course[n-1].Key || !strings.Contains(course[0].Key, "carts-green-1") {
+		t.Errorf("the course up to %s: %v, %v", at, course, err)
+	}
 	if got, _, err := q.Instant(ctx, `time() - timestamp(lat_sum{pod="carts-green-1"})`, time.Time{}); err != nil || len(got) != 1 || got[0].Value > 30 {
 		t.Errorf("as of now: %v, %v", got, err)
 	}

@@ -62,7 +62,9 @@ func (s *Source) Name() string { return "Prometheus" }
 // the Prometheus inside, the caller has waited for a scrape that is newer than
 // the test's end, and the window ends at that scrape; of a foreign one, Query
 // waits itself and moves the window's end to that scrape. An answer without
-// samples says so in its notes.
+// samples says so in its notes. Of a querier that is a [Ranger] the answer has
+// the course over the window, too; a foreign one's may begin with what was
+// there before the test, by as much as the query's range reaches back.
 func (s *Source) Query(ctx context.Context, q fairway.Query) (fairway.Answer, error) {
 	var text string
 	if err := json.Unmarshal(q.Raw, &text); err != nil {
@@ -97,15 +99,32 @@ func (s *Source) Query(ctx context.Context, q fairway.Query) (fairway.Answer, er
 	if err != nil {
 		return answer, err
 	}
-	if pinned.Tied && !s.options.Foreign {
-		samples = shortKeys(samples)
+	course, note := s.course(ctx, pinned.Query, fairway.Window{Start: q.Window.Start, End: o.Window.End}, samples)
+	if note != "" {
+		more = append(more, note)
 	}
-	answer.Samples = samples
+	answer.Samples, answer.Course = samples, course
+	if pinned.Tied && !s.options.Foreign {
+		short := shortKeys(samples)
+		answer.Samples, answer.Course = short, renamed(course, samples, short)
+	}
 	answer.Notes = append(answer.Notes, more...)
 	if len(samples) == 0 {
 		answer.Notes = append(answer.Notes, "no series answered the query as of "+o.Window.End.UTC().Format(time.RFC3339Nano))
 	}
 	return answer, nil
+}
+
+// renamed gives the samples of a course the keys that the judged ones got.
+func renamed(course, from, to []fairway.Sample) []fairway.Sample {
+	keys := map[string]string{}
+	for i, s := range from {
+		keys[s.Key] = to[i].Key
+	}
+	for i, s := range course {
+		course[i].Key = keys[s.Key]
+	}
+	return course
 }
 
 // pinnedLabels are those that the pin and the place fix: they say nothing
