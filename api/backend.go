@@ -23,6 +23,8 @@ type Backend interface {
 	Project(ctx context.Context, p fairway.ProjectName) (Project, error)
 	OnboardService(ctx context.Context, r OnboardService) (Onboarded, error)
 	AddResources(ctx context.Context, r AddResources) (Added, error)
+	// Resources are the files that AddResources replaces, as they are now.
+	Resources(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName) ([]StageResources, error)
 	// Delete deletes a service or project, and returns once that is done, or
 	// is stored and takes longer than a request may. In a dry run it says
 	// what would go. [fairway.KindConflict] when Version is not what it is now.

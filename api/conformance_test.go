@@ -114,6 +114,9 @@ func methods() []method {
 		}),
 		of("SetRoute", route, func(ctx context.Context, b api.Backend) (api.RouteState, error) { return b.SetRoute(ctx, route) }),
 		of("Services", fairway.ProjectName(odd), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, odd) }).through(api.ServiceFilter{Project: odd, Limit: 1000}),
+		of("Resources", []any{fairway.ProjectName(odd), fairway.ServiceName("carts")}, func(ctx context.Context, b api.Backend) ([]api.StageResources, error) {
+			return b.Resources(ctx, odd, "carts")
+		}),
 		of("ServicePage", services, func(ctx context.Context, b api.Backend) (api.ServicePage, error) { return b.ServicePage(ctx, services) }),
 		of("Services of all", fairway.ProjectName(""), func(ctx context.Context, b api.Backend) ([]fairway.ServiceView, error) { return b.Services(ctx, "") }).through(api.ServiceFilter{Limit: 1000}),
 		of("Board", board, func(ctx context.Context, b api.Backend) (api.Board, error) { return b.Board(ctx, board) }),

@@ -18,6 +18,9 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	if held, ok := w.(*held); ok {
+		held.v = v
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the asker has left if this fails
 	return nil

@@ -139,6 +139,9 @@ func (m *memory) SetRoute(_ context.Context, r api.SetRoute) (api.RouteState, er
 func (m *memory) Services(_ context.Context, p fairway.ProjectName) ([]fairway.ServiceView, error) {
 	return given[[]fairway.ServiceView](m, p)
 }
+func (m *memory) Resources(_ context.Context, p fairway.ProjectName, s fairway.ServiceName) ([]api.StageResources, error) {
+	return given[[]api.StageResources](m, []any{p, s})
+}
 func (m *memory) ServicePage(_ context.Context, f api.ServiceFilter) (api.ServicePage, error) {
 	return given[api.ServicePage](m, f)
 }

@@ -65,6 +65,9 @@ func madeDocument(t *testing.T) []byte {
 		if paths[p] == nil {
 			paths[p] = object{}
 		}
+		if paths[p].(object)[strings.ToLower(o.method)] != nil {
+			t.Errorf("operations has two lines for %s %s", o.method, o.path)
+		}
 		paths[p].(object)[strings.ToLower(o.method)] = m.operation(o)
 	}
 	problem := object{"description": "A refusal.", "content": object{problemType: object{"schema": m.schema(Details{})}},
@@ -146,11 +149,11 @@ func (m *maker) operation(o operation) object {
 		header("Last-Event-ID", "Number of the last event that was received: what was missed comes first.")
 	case o.method == "GET" && o.plain == nil:
 		header("If-None-Match", "An earlier answer's ETag: 304 while nothing has changed.")
-	case o.method == "PUT":
+	case o.method == "PUT" && guardedRoute(o):
 		header("If-Match", "ETag of a GET of this address: 412 when somebody else has changed it since.")
 	case o.method == "DELETE" && strings.Contains(o.query, "dryRun"):
 		header("If-Match", "ETag of a dry run: 409 when something else would go by now.")
-	case o.method == "DELETE":
+	case o.method == "DELETE" && guardedRoute(o):
 		header("If-Match", "ETag of a GET of this address: 412 when somebody else has changed it since.")
 	case o.method == "POST":
 		header("Idempotency-Key", "A text of your own, at most 255 characters: a repetition within a day is answered as the first request was, and changes nothing. Another request under the same key is refused (422).")
@@ -163,6 +166,11 @@ func (m *maker) operation(o operation) object {
 	}
 	op["responses"] = m.responses(o)
 	return op
+}
+
+// guardedRoute reports whether If-Match is looked at.
+func guardedRoute(o operation) bool {
+	return slices.ContainsFunc(operations, func(g operation) bool { return g.path == o.path && g.method == "GET" }) && !slices.Contains(unguarded, o.path) && !slices.Contains(unguarded, o.method+" "+o.path)
 }
 
 func cmpOr(a, b string) string {

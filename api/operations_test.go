@@ -43,6 +43,7 @@ var operations = []operation{
 	{path: "projects/{project}", method: "GET", tag: "projects", summary: "one project", answers: a(200, Project{})},
 	{path: "projects/{project}", method: "PUT", tag: "projects", summary: "another shipyard for a project", body: UpdateProject{}, answers: a(200, ProjectUpdate{})},
 	{path: "projects/{project}", method: "DELETE", tag: "projects", summary: "the end of a project", query: "keepRunning dryRun reason", answers: map[int]any{200: Deletion{}, 202: Deletion{}}},
+	{path: "projects/{project}/upstream", method: "GET", tag: "projects", summary: "the remote that the project is kept in step with, and how it stands", answers: a(200, fairway.UpstreamState{})},
 	{path: "projects/{project}/upstream", method: "PUT", tag: "projects", summary: "a remote that the project is kept in step with", body: ConfigureUpstream{}, answers: a(200, fairway.UpstreamState{})},
 	{path: "projects/{project}/upstream", method: "DELETE", tag: "projects", summary: "forget the remote and its secrets", answers: a(200, Project{})},
 	{path: "projects/{project}/upstream/sync", method: "POST", tag: "projects", summary: "look at the remote now", body: SyncUpstream{}, answers: a(200, fairway.UpstreamState{})},
@@ -55,20 +56,24 @@ var operations = []operation{
 	{path: "services", method: "GET", tag: "services", summary: "what lives in each stage of each service", query: "project text stage limit cursor", answers: pages(fairway.ServiceView{})},
 	{path: "projects/{project}/services", method: "GET", tag: "services", summary: "the services of a project", query: "text stage limit cursor", answers: pages(fairway.ServiceView{})},
 	{path: "projects/{project}/services", method: "POST", tag: "services", summary: "a new service, or its configuration again", body: OnboardService{}, answers: a(200, Onboarded{})},
+	{path: "projects/{project}/services/{s}", method: "GET", tag: "services", summary: "one service: what lives in each stage", answers: a(200, fairway.ServiceView{})},
 	{path: "projects/{project}/services/{s}", method: "PUT", tag: "services", summary: "a new definition of a service, which is delivered", body: UpdateService{}, answers: a(200, ServiceUpdate{})},
 	{path: "projects/{project}/services/{s}", method: "DELETE", tag: "services", summary: "the end of a service", query: "keepRunning dryRun reason", answers: map[int]any{200: Deletion{}, 202: Deletion{}}},
-	{path: "projects/{project}/services/{s}", method: "PUT", tag: "services", summary: "a new definition of a service, which is delivered", body: UpdateService{}, answers: a(200, ServiceUpdate{})},
+	{path: "projects/{project}/services/{s}/resources", method: "GET", tag: "services", summary: "the files that the PUT replaces, by stage", answers: l(StageResources{})},
+	{path: "projects/{project}/services/{s}/route", method: "GET", tag: "services", summary: "weights in each stage", answers: a(200, ServiceRoute{})},
 	{path: "projects/{project}/services/{s}/resources", method: "PUT", tag: "services", summary: "replace files of a service", body: AddResources{}, answers: a(200, Added{})},
 	{path: "projects/{project}/services/{s}/artifacts", method: "POST", tag: "deliveries", summary: "a delivery of an image", body: SendArtifact{}, answers: a(202, Accepted{})},
 	{path: "projects/{project}/services/{s}/rollback", method: "POST", tag: "deliveries", summary: "a released version back", body: Rollback{}, answers: a(202, Accepted{})},
 	{path: "projects/{project}/services/{s}/route", method: "PUT", tag: "services", summary: "weights by hand", body: SetRoute{}, answers: a(200, RouteState{})},
 
 	{path: "projects/{project}/monitoring", method: "GET", tag: "monitoring", summary: "the monitoring systems that the project's gates ask", answers: l(Monitoring{})},
+	{path: "projects/{project}/monitoring/{k}", method: "GET", tag: "monitoring", summary: "a project's own monitoring system", answers: a(200, Monitoring{})},
 	{path: "projects/{project}/monitoring/{k}", method: "PUT", tag: "monitoring", summary: "connect a monitoring system for one project", body: fairway.Connection{}, answers: a(200, Monitoring{})},
 	{path: "projects/{project}/monitoring/{k}", method: "DELETE", tag: "monitoring", summary: "forget a project's monitoring system", answers: a(200, Monitoring{})},
 	{path: "projects/{project}/monitoring/{k}/check", method: "POST", tag: "monitoring", summary: "ask a project's monitoring system once: what works", answers: l(fairway.Checked{})},
 	{path: "projects/{project}/monitoring/{k}/install", method: "POST", tag: "monitoring", summary: "make a Prometheus in the cluster, and connect it to one project", body: InstallMonitoring{}, answers: a(200, Installed{})},
 	{path: "monitoring", method: "GET", tag: "monitoring", summary: "connected monitoring systems, without their secrets", answers: l(Monitoring{})},
+	{path: "monitoring/{k}", method: "GET", tag: "monitoring", summary: "a monitoring system of all projects", answers: a(200, Monitoring{})},
 	{path: "monitoring/{k}", method: "PUT", tag: "monitoring", summary: "connect a monitoring system for all projects without their own", body: fairway.Connection{}, answers: a(200, Monitoring{})},
 	{path: "monitoring/{k}", method: "DELETE", tag: "monitoring", summary: "forget a monitoring system", answers: a(200, Monitoring{})},
 	{path: "monitoring/{k}/install", method: "POST", tag: "monitoring", summary: "make a Prometheus in the cluster, and connect it", body: InstallMonitoring{}, answers: a(200, Installed{})},
@@ -94,7 +99,7 @@ var operations = []operation{
 
 	{path: "events", method: "GET", tag: "events", summary: "the latest events", query: "project service delivery type after limit cursor", answers: pages(StoredEvent{})},
 	{path: "events", method: "POST", tag: "events", summary: "store CloudEvents", body: fairway.Event{}, answers: map[int]any{202: listed{Accepted{}, false}}},
-	{path: "watch", method: "GET", tag: "events", summary: "every change, as server-sent events", plain: map[int]string{200: "text/event-stream"}},
+	{path: "watch", method: "GET", tag: "events", summary: "every change, or the selected ones, as server-sent events", query: "project service delivery type", plain: map[int]string{200: "text/event-stream"}},
 }
 
 // parameters explains the parameters of queries and paths by name, or by

@@ -30,6 +30,7 @@ var kinds = map[int]fairway.Kind{
 	http.StatusNotFound:              fairway.KindNotFound,
 	http.StatusMethodNotAllowed:      fairway.KindInvalid,
 	http.StatusConflict:              fairway.KindConflict,
+	http.StatusPreconditionFailed:    fairway.KindConflict,
 	http.StatusRequestEntityTooLarge: fairway.KindInvalid,
 	http.StatusUnsupportedMediaType:  fairway.KindInvalid,
 	http.StatusUnprocessableEntity:   fairway.KindInvalid,

@@ -28,6 +28,9 @@ type ServerOptions struct {
 	// Heartbeat is the time between two signs of life on a watch. Default:
 	// 15 s.
 	Heartbeat time.Duration
+	// Answers keeps answers for requests that are repeated under an
+	// Idempotency-Key. Without it the header is refused.
+	Answers Answers
 }
 
 func (o ServerOptions) withDefaults() ServerOptions {
@@ -45,8 +48,9 @@ func (o ServerOptions) withDefaults() ServerOptions {
 
 // server answers requests from a Backend.
 type server struct {
-	b Backend
-	o ServerOptions
+	b   Backend
+	o   ServerOptions
+	one keyed // changes of an address, and requests of a key, go one at a time
 }
 
 // handler answers one method of one path; what it returns is rendered as a
@@ -83,7 +87,7 @@ func NewServer(b Backend, o ServerOptions) http.Handler {
 	s := &server{b: b, o: o.withDefaults()}
 	mux := http.NewServeMux()
 	for path, m := range s.routes() {
-		mux.Handle(Prefix+path, s.serve(m))
+		mux.Handle(Prefix+path, s.serve(s.careful(path, m)))
 	}
 	mux.Handle("/", s.render(unknownPath))
 	return mux
@@ -97,24 +101,24 @@ func (s *server) routes() map[string]methods {
 	return map[string]methods{
 		"projects":                                  read(s.listProjects).with(http.MethodPost, s.createProject),
 		"projects/{project}":                        read(s.showProject).with(http.MethodPut, s.updateProject).with(http.MethodDelete, s.delete),
-		"projects/{project}/upstream":               methods{http.MethodPut: s.configureUpstream}.with(http.MethodDelete, s.removeUpstream),
+		"projects/{project}/upstream":               read(s.showUpstream).with(http.MethodPut, s.configureUpstream).with(http.MethodDelete, s.removeUpstream),
 		"projects/{project}/upstream/sync":          {http.MethodPost: s.syncUpstream},
 		"projects/{project}/commits/{commit}":       read(s.showCommit),
 		"projects/{project}/commits":                read(s.listCommits),
 		"projects/{project}/dora":                   read(s.showDora),
 		"projects/{project}/services/{s}/dora":      read(s.showDora),
-		"projects/{project}/services/{s}":           {http.MethodPut: s.updateService, http.MethodDelete: s.delete},
+		"projects/{project}/services/{s}":           read(s.showService).with(http.MethodPut, s.updateService).with(http.MethodDelete, s.delete),
 		"projects/{project}/services":               read(s.listProjectServices).with(http.MethodPost, s.onboardService),
-		"projects/{project}/services/{s}/resources": {http.MethodPut: s.addResources},
+		"projects/{project}/services/{s}/resources": read(s.listResources).with(http.MethodPut, s.addResources),
 		"projects/{project}/services/{s}/artifacts": {http.MethodPost: s.sendArtifact},
 		"projects/{project}/services/{s}/rollback":  {http.MethodPost: s.rollBack},
-		"projects/{project}/services/{s}/route":     {http.MethodPut: s.setRoute},
+		"projects/{project}/services/{s}/route":     read(s.showRoute).with(http.MethodPut, s.setRoute),
 		"projects/{project}/monitoring":             read(s.listMonitoring),
-		"projects/{project}/monitoring/{k}":         {http.MethodPut: s.configureMonitoring, http.MethodDelete: s.removeMonitoring},
+		"projects/{project}/monitoring/{k}":         read(s.showMonitoring).with(http.MethodPut, s.configureMonitoring).with(http.MethodDelete, s.removeMonitoring),
 		"projects/{project}/monitoring/{k}/check":   {http.MethodPost: s.checkMonitoring},
 		"projects/{project}/monitoring/{k}/install": {http.MethodPost: s.installMonitoring},
 		"monitoring":                  read(s.listMonitoring),
-		"monitoring/{k}":              {http.MethodPut: s.configureMonitoring, http.MethodDelete: s.removeMonitoring},
+		"monitoring/{k}":              read(s.showMonitoring).with(http.MethodPut, s.configureMonitoring).with(http.MethodDelete, s.removeMonitoring),
 		"monitoring/{k}/check":        {http.MethodPost: s.checkMonitoring},
 		"monitoring/{k}/install":      {http.MethodPost: s.installMonitoring},
 		"services":                    read(s.listServices),

@@ -74,6 +74,7 @@ func (s *server) sendArtifact(w http.ResponseWriter, r *http.Request) error {
 	if err := servicePath(r, &a.Project, &a.Service); err != nil {
 		return err
 	}
+	idOf(r, &a.ID)
 	done, err := s.b.SendArtifact(r.Context(), a)
 	return answer(w, http.StatusAccepted, done, err)
 }

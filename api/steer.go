@@ -10,6 +10,7 @@ func (s *server) retry(w http.ResponseWriter, r *http.Request) error {
 	if err := fromPath("delivery", &q.Delivery, r.PathValue("id")); err != nil {
 		return err
 	}
+	idOf(r, &q.ID)
 	done, err := s.b.Retry(r.Context(), q)
 	return answer(w, http.StatusAccepted, done, err)
 }
@@ -22,6 +23,7 @@ func (s *server) rollBack(w http.ResponseWriter, r *http.Request) error {
 	if err := servicePath(r, &q.Project, &q.Service); err != nil {
 		return err
 	}
+	idOf(r, &q.ID)
 	done, err := s.b.RollbackService(r.Context(), q)
 	return answer(w, http.StatusAccepted, done, err)
 }

@@ -117,7 +117,7 @@ func TestDocumentHasEveryParameterAndField(t *testing.T) {
 		target := api.Prefix + placeholder.ReplaceAllString(route, "x")
 		for _, method := range methods {
 			item := doc.Paths.Find(path)
-			if item == nil || item.GetOperation(method) == nil || route == "watch" && method == http.MethodHead {
+			if item == nil || item.GetOperation(method) == nil || method == http.MethodHead {
 				continue // which another test tells
 			}
 			op := item.GetOperation(method)

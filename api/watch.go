@@ -22,7 +22,8 @@ const writeLimit = 30 * time.Second
 // watch sends every change as a server-sent event "change" whose id is the
 // number of its last event. With Last-Event-ID what was missed comes first.
 func (s *server) watch(w http.ResponseWriter, r *http.Request) error {
-	if err := noQuery(r); err != nil {
+	only, err := watchFilter(r)
+	if err != nil {
 		return err
 	}
 	last, err := lastEventID(r)
@@ -38,6 +39,10 @@ func (s *server) watch(w http.ResponseWriter, r *http.Request) error {
 		out.beat(ctx, s.o.Heartbeat)
 	})
 	resume := &resumption{b: s.b, last: last, send: out.send}
+	if only != (WatchFilter{}) {
+		find := func(id string) (fairway.Delivery, error) { return s.b.Delivery(ctx, id) }
+		resume.send = (&selection{find: find, only: only, out: out}).send
+	}
 	err = s.b.Watch(ctx, func(c Change) error { return resume.pass(ctx, c) })
 	left := ctx.Err() != nil
 	cancel()
@@ -144,6 +149,15 @@ func (s *stream) beat(ctx context.Context, every time.Duration) {
 }
 
 func (s *stream) send(c Change) error {
+	var id uint64
+	if n := len(c.Events); n > 0 {
+		id = c.Events[n-1].Seq
+	}
+	return s.sendAs(c, id)
+}
+
+// sendAs sends a change under a number, unless that is 0.
+func (s *stream) sendAs(c Change, id uint64) error {
 	if c.Events == nil {
 		c.Events = []StoredEvent{}
 	}
@@ -152,8 +166,8 @@ func (s *stream) send(c Change) error {
 		return fmt.Errorf("write a change: %w", err)
 	}
 	var b bytes.Buffer
-	if n := len(c.Events); n > 0 {
-		fmt.Fprintf(&b, "id: %d\n", c.Events[n-1].Seq)
+	if id > 0 {
+		fmt.Fprintf(&b, "id: %d\n", id)
 	}
 	fmt.Fprintf(&b, "event: change\ndata: %s\n", data) // data ends its own line
 	return s.write(b.Bytes())

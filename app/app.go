@@ -59,6 +59,7 @@ type App struct {
 	// namespace; nil where the platform has none. The site sets it.
 	putPullSecret func(ctx context.Context, p fairway.ProjectName, ns fairway.Namespace, name string, dockerConfigJSON []byte) error
 	blobs         *blob.Store
+	answers       answers
 	history       *history.Store
 	keeper        *project.Keeper
 	control       *controller.Controller
@@ -143,6 +144,9 @@ func (a *App) openData(ctx context.Context) (err error) {
 		return err
 	}
 	if a.elsewhere, err = registries.Open(a.dir.Path("registries")); err != nil {
+		return err
+	}
+	if a.answers.blobs, err = blob.Open(a.dir.Path("answers")); err != nil {
 		return err
 	}
 	if a.blobs, err = blob.Open(a.dir.Path("evaluations")); err != nil {

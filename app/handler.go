@@ -24,7 +24,7 @@ func (a *App) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", a.readyz)
-	calls := api.NewServer(b, api.ServerOptions{Logger: a.o.Logger.With("component", "api"), ReadEvents: cloudevents.Read})
+	calls := api.NewServer(b, api.ServerOptions{Logger: a.o.Logger.With("component", "api"), ReadEvents: cloudevents.Read, Answers: a.answers})
 	mux.Handle("/api/v1/", calls)
 	mux.Handle("GET /api/v1/watch", a.untilStop(calls))
 	mux.Handle("GET /api/v1/deliveries/{id}/logs", a.untilStop(calls))

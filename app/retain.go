@@ -81,6 +81,7 @@ func (a *App) retain(ctx context.Context) {
 		}
 		a.retained(ctx, "old deliveries could not be forgotten", err)
 		if round%imagesEvery == 0 && !more {
+			a.retained(ctx, "old answers could not be removed", a.answers.expire(ctx))
 			a.retained(ctx, "old images could not be removed", a.dropImages(ctx))
 		}
 		timer := time.NewTimer(wait)

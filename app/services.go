@@ -3,7 +3,9 @@ package app
 import (
 	"cmp"
 	"context"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/fairwaycd/fairway"
@@ -60,4 +62,21 @@ func behind(k, after api.ServiceKey) bool {
 func (b *backend) isIn(p fairway.ProjectName, s fairway.ServiceName, stage fairway.StageName) bool {
 	v, ok := b.stageView(p, s, stage)
 	return ok && (len(v.Occupants) > 0 || v.Holder != "" || len(v.Queue) > 0)
+}
+
+// Resources implements [api.Backend].
+func (b *backend) Resources(ctx context.Context, p fairway.ProjectName, s fairway.ServiceName) ([]api.StageResources, error) {
+	info, files, err := b.keeper.Resources(ctx, p, s)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]api.StageResources, 0, len(files))
+	for _, st := range info.Shipyard.Stages {
+		r := api.StageResources{Stage: st.Name, Files: []api.ResourceFile{}}
+		for _, path := range slices.Sorted(maps.Keys(files[st.Name])) {
+			r.Files = append(r.Files, api.ResourceFile{Path: path, Content: files[st.Name][path]})
+		}
+		out = append(out, r)
+	}
+	return out, nil
 }

@@ -339,6 +339,10 @@ func (s *shop) Services(_ context.Context, n fairway.ProjectName) ([]fairway.Ser
 	return out, nil
 }
 
+func (s *shop) Resources(context.Context, fairway.ProjectName, fairway.ServiceName) ([]api.StageResources, error) {
+	return nil, nil
+}
+
 func (s *shop) ServicePage(ctx context.Context, f api.ServiceFilter) (api.ServicePage, error) {
 	all, err := s.Services(ctx, f.Project)
 	return api.ServicePage{Items: all, Total: len(all)}, err

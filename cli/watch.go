@@ -12,13 +12,14 @@ import (
 
 func (c *cli) watchCommand() *cobra.Command {
 	wait := waitFlags{wait: true}
+	var only api.WatchFilter
 	cmd := &cobra.Command{
-		Use:   "watch [DELIVERY]",
+		Use:   "watch [DELIVERY] [--project PROJECT] [--service SERVICE] [--type TYPE]",
 		Short: "Follow a delivery to its end, or everything that happens",
 		Long: long("Shows the steps of a delivery as they go by, until it has ended, and exits with the code of that end. Without a delivery, every event is shown until Ctrl-C.",
 			"a delivery has been started by a push, and you or a script want to know how it ends.",
 			"the delivery goes on whatever becomes of this command; run it again. `fairway help exit-codes` explains the exit codes."),
-		Example: example("fairway watch", "fairway watch 1a2b3c4d", "fairway watch 1a2b3c4d --timeout 10m || echo turned away"),
+		Example: example("fairway watch", "fairway watch --project sockshop", "fairway watch 1a2b3c4d", "fairway watch 1a2b3c4d --timeout 10m || echo turned away"),
 		Args:    words("[DELIVERY]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := wait.check(); err != nil {
@@ -28,18 +29,25 @@ func (c *cli) watchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(args) == 1 && only != (api.WatchFilter{}) {
+				return usageError(fairway.Invalid("DELIVERY", args[0], "is followed alone", "leave out --project, --service and --type"))
+			}
 			if len(args) == 1 {
 				return c.follow(cmd.Context(), b, args[0], wait.timeout)
 			}
-			return c.watchAll(cmd.Context(), b, wait)
+			return c.watchAll(cmd.Context(), b, only, wait)
 		},
 	}
-	wait.bindTimeout(cmd.Flags())
+	fl := cmd.Flags()
+	fl.StringVar((*string)(&only.Project), "project", "", "only events of this `project`")
+	fl.StringVar((*string)(&only.Service), "service", "", "only events of this `service`")
+	fl.StringVar(&only.Type, "type", "", "only events of this `type`")
+	wait.bindTimeout(fl)
 	return cmd
 }
 
 // watchAll prints events until the person has seen enough.
-func (c *cli) watchAll(ctx context.Context, b api.Backend, wait waitFlags) error {
+func (c *cli) watchAll(ctx context.Context, b api.Backend, only api.WatchFilter, wait waitFlags) error {
 	limited := ctx
 	if wait.timeout > 0 {
 		var cancel context.CancelFunc
@@ -48,6 +56,9 @@ func (c *cli) watchAll(ctx context.Context, b api.Backend, wait waitFlags) error
 	}
 	err := b.Watch(limited, func(ch api.Change) error {
 		for _, e := range ch.Events {
+			if !only.Selects(e.Event) {
+				continue
+			}
 			if _, err := fmt.Fprintln(c.Stdout, c.eventLine(e.Event)); err != nil {
 				return err
 			}
