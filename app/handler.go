@@ -33,7 +33,7 @@ func (a *App) handler() http.Handler {
 	mux.Handle("/v2/", a.reg.Handler())
 	mux.Handle("/prometheus/", http.StripPrefix("/prometheus", a.metrics.Handler()))
 	mux.Handle("GET /metrics", a.ownMetrics())
-	pages := web.New(b, web.Options{Log: a.o.Logger.With("component", "web"), CSRF: access.CSRF, Domain: a.site.domain() + port(a.GatewayAddress())})
+	pages := web.New(b, web.Options{Log: a.o.Logger.With("component", "web"), CSRF: access.CSRF, Domain: a.site.domain()})
 	mux.Handle("/", pages)
 	mux.Handle("GET /live", a.untilStop(pages))
 	mux.Handle("GET /deliveries/{id}/log", a.untilStop(pages))
@@ -92,5 +92,3 @@ func (a *App) observeOwn() error {
 	}
 	return nil
 }
-
-func port(addr string) string { return addr[strings.LastIndexByte(addr, ':'):] }

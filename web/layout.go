@@ -4,7 +4,7 @@ import "strings"
 
 // stylesheets are those of every page, in their order: the basics, then what
 // single pages have. They are small, and kept by browsers for good.
-var stylesheets = []string{"app.css", "board.css", "delivery.css"}
+var stylesheets = []string{"app.css", "board.css", "delivery.css", "manage.css"}
 
 // scripts are those of every page.
 var scripts = []string{"live.js", "delivery.js"}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"log/slog"
+	"maps"
 	"net/http"
 	"time"
 
@@ -56,7 +57,7 @@ func New(b api.Backend, o Options) http.Handler {
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.templates = c.parse("board", "deliveries", "delivery", "evaluation", "commit", "error")
+	c.templates = c.parse(append(managingPages, "board", "deliveries", "delivery", "evaluation", "commit", "error")...)
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", c.page(c.board))
 	mux.Handle("GET /deliveries", c.page(c.deliveries))
@@ -67,6 +68,7 @@ func New(b api.Backend, o Options) http.Handler {
 	mux.Handle("GET /evaluations/{id}", c.page(c.evaluation))
 	mux.Handle("POST /evaluations/{id}", c.page(c.invalidate))
 	mux.Handle("GET /evaluations/{id}/json", c.page(c.rawEvaluation))
+	c.managing(mux)
 	mux.Handle("GET /live", c.page(c.live))
 	mux.Handle("GET /assets/{name}", c.page(c.asset))
 	mux.Handle("/", c.page(func(_ http.ResponseWriter, r *http.Request) error {
@@ -93,10 +95,11 @@ func (c *console) parse(names ...string) map[string]*template.Template {
 		"navigation":  func() []navItem { return navigation },
 		"stylesheets": func() []string { return stylesheets },
 	}
+	maps.Copy(funcs, managingFuncs)
 	out := map[string]*template.Template{}
 	for _, name := range names {
 		t := template.New(name).Funcs(funcs)
-		out[name] = template.Must(t.ParseFS(templateFiles, "template/layout.html", "template/parts.html", "template/"+name+".html"))
+		out[name] = template.Must(t.ParseFS(templateFiles, "template/layout.html", "template/parts.html", "template/manage.html", "template/"+name+".html"))
 	}
 	return out
 }
