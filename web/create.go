@@ -20,8 +20,9 @@ type newProjectPage struct {
 type findings struct {
 	Checked  bool
 	Problems []fairway.Problem
-	Good     []string // what would be done
 	Warnings []string
+	Files    []string    // that would be written
+	Pipeline []pipeStage // that it would be
 }
 
 // sampleShipyard stands in the empty form.
@@ -55,7 +56,9 @@ func (c *console) createProject(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if len(page.Findings.Problems) == 0 {
-		page.Findings.Good = []string{"The shipyard is right: a version goes through " + p.Shipyard.StageNames() + "."}
+		for _, s := range p.Shipyard.Stages {
+			page.Findings.Pipeline = append(page.Findings.Pipeline, pipeOf(s.WithDefaults(), nil))
+		}
 	}
 	return c.render(w, r, statusOf(page.Findings, check), "newproject", view{Title: "New project", Page: page})
 }
@@ -131,7 +134,7 @@ func (c *console) onboard(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if len(page.Findings.Problems) == 0 {
-		page.Findings.Good, page.Findings.Warnings = done.Files, done.Warnings
+		page.Findings.Files, page.Findings.Warnings = done.Files, done.Warnings
 	}
 	return c.render(w, r, statusOf(page.Findings, check), "onboard", view{Title: "Onboard a service", Page: page})
 }

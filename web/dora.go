@@ -139,17 +139,24 @@ func frequency(perDay float64) string {
 	return oneDigit(perDay*30) + " a month"
 }
 
-func seconds(v float64) string { return span(time.Duration(v * float64(time.Second))) }
+// seconds writes how long something took, as exactly as a figure has to be.
+func seconds(v float64) string {
+	d := time.Duration(v * float64(time.Second))
+	if d >= time.Minute && d < time.Hour {
+		return fmt.Sprintf("%d min", int(d.Round(time.Minute).Minutes()))
+	}
+	return strings.TrimSuffix(span(d), " 00 min")
+}
 
 // plural writes a number of things.
 func plural(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
-	if stem, ok := strings.CutSuffix(what, "y"); ok {
-		what = stem + "ie"
+	if stem, ok := strings.CutSuffix(what, "ry"); ok {
+		what = stem + "rie"
 	}
-	return strconv.Itoa(n) + " " + what + "s"
+	return count(n) + " " + what + "s"
 }
 
 // bar is one bar of a plot; the part of it is drawn as failed.

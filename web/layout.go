@@ -7,7 +7,7 @@ import "strings"
 var stylesheets = []string{"app.css", "board.css", "delivery.css", "manage.css"}
 
 // scripts are those of every page.
-var scripts = []string{"live.js", "delivery.js"}
+var scripts = []string{"live.js", "delivery.js", "form.js"}
 
 // navItem is an entry of the navigation at the top of every page.
 type navItem struct {

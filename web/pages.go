@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -39,6 +40,7 @@ var managingPages = []string{"projects", "newproject", "project", "commits", "on
 // managingFuncs are what their templates call.
 var managingFuncs = template.FuncMap{
 	"plural": plural, "size": size, "shortHash": shortHash,
+	"count":  func(n any) string { return grouped(fmt.Sprint(n)) },
 	"size64": func(n uint64) string { return size(int64(n)) },
 	"days":   func(seconds int64) string { return plural(int(seconds/(24*60*60)), "day") },
 }
@@ -83,6 +85,26 @@ func shown(err error) (problems []fairway.Problem, ok bool) {
 		return problems, true
 	}
 	return nil, false
+}
+
+// count writes how many there are.
+func count(n int) string { return grouped(strconv.Itoa(n)) }
+
+// grouped puts narrow blanks between the thousands of a number of five or more
+// digits.
+func grouped(digits string) string {
+	if len(digits) < 5 {
+		return digits
+	}
+	head := len(digits) % 3
+	var b strings.Builder
+	for i, c := range digits {
+		if i > 0 && i%3 == head {
+			b.WriteRune('\u202f')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
 }
 
 // size writes a size with the unit that suits it.
