@@ -94,7 +94,6 @@ func (c *console) parse(names ...string) map[string]*template.Template {
 		"scripts":     func() []string { return scripts },
 		"navigation":  func() []navItem { return navigation },
 		"stylesheets": func() []string { return stylesheets },
-		"scripts":     func() []string { return scripts },
 	}
 	maps.Copy(funcs, managingFuncs)
 	out := map[string]*template.Template{}
