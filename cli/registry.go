@@ -117,7 +117,7 @@ func (c *cli) readRegistrySecrets(f *registryFlags) error {
 	if err != nil {
 		return err
 	}
-	lines := strings.Split(strings.TrimRight(string(text), "\r\n"), "\n")
+	lines := strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' || r == '\r' })
 	var into []*fairway.Secret
 	if f.password {
 		into = append(into, &f.ask.Password)
@@ -129,9 +129,7 @@ func (c *cli) readRegistrySecrets(f *registryFlags) error {
 		return usageError(fairway.Invalid("standard input", fmt.Sprintf("%d lines", len(lines)), "is not what the flags say", "write one line for each: the password, then the secret of notifications"))
 	}
 	for i, line := range lines {
-		if *into[i] = fairway.Secret(strings.TrimRight(line, "\r")); *into[i] == "" {
-			return usageError(fairway.Invalid("standard input", "", "is empty", "write the password or secret to it"))
-		}
+		*into[i] = fairway.Secret(line)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/fairwaycd/fairway"
@@ -115,4 +117,68 @@ func (m marked) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("X-Test", "1")
 	return m.RoundTripper.RoundTrip(r)
+}
+
+// Most registries give tokens for credentials. A look asks for one once.
+func TestElsewhereWithTokens(t *testing.T) {
+	t.Parallel()
+	reg, err := registry.New(registry.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tokens atomic.Int64
+	mux := http.NewServeMux()
+	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
+		tokens.Add(1)
+		if user, password, _ := r.BasicAuth(); user != "bot" || password != "pa55word" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		io.WriteString(w, `{"token":"for-`+r.FormValue("scope")+`"}`)
+	})
+	mux.HandleFunc("/v2/", func(w http.ResponseWriter, r *http.Request) {
+		given := r.Header.Get("Authorization")
+		if r.Header.Get("X-Test") == "" && (!strings.HasPrefix(given, "Bearer for-") || r.URL.Path != "/v2/" && !strings.Contains(given, "repository:shop/carts:pull")) {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+r.Host+`/token",service="r"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		reg.Handler().ServeHTTP(w, r)
+	})
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	s, err := image.NewStore(image.StoreOptions{Dir: t.TempDir(), Local: image.LocalRegistry{Host: "127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := fairway.Registry{Project: "shop", Name: "r", URL: srv.URL, Username: "bot", Password: "wrong"}
+	if err := s.Reach(t.Context(), r); fairway.KindOf(err) != fairway.KindUnauthorized {
+		t.Errorf("with a wrong password: %v", err)
+	}
+	r.Password = "pa55word"
+	if err := s.Reach(t.Context(), r); err != nil {
+		t.Error(err)
+	}
+	host := strings.TrimPrefix(srv.URL, "http://")
+	ref, err := name.NewTag(host + "/shop/carts:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, empty.Image, remote.WithContext(t.Context()), remote.WithTransport(marked{http.DefaultTransport})); err != nil {
+		t.Fatal(err)
+	}
+	tokens.Store(0)
+	for range 3 {
+		if tags, err := s.Tags(t.Context(), r, host+"/shop/carts"); err != nil || !slices.Equal(tags, []string{"1"}) {
+			t.Fatalf("tags %v, %v", tags, err)
+		}
+	}
+	if n := tokens.Load(); n != 1 {
+		t.Errorf("three looks asked for %d tokens", n)
+	}
+	public := r
+	public.Username, public.Password = "", ""
+	if err := s.Reach(t.Context(), public); err != nil {
+		t.Errorf("a registry that tells strangers nothing: %v", err)
+	}
 }
