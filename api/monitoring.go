@@ -23,6 +23,9 @@ type Monitoring struct {
 	Tenant    string              `json:"tenant,omitempty"`
 	Labelled  bool                `json:"labelled,omitempty"` // its series carry version and fairway_run
 	ColourTag string              `json:"colourTag,omitempty"`
+	// Next is what a person still has to do; only the answer to a new
+	// connection says it.
+	Next []string `json:"next,omitempty"`
 }
 
 // MonitoringOf leaves out what nobody should read.

@@ -88,6 +88,7 @@ func (c *cluster) connect(ctx context.Context, a *App) (err error) {
 	if err != nil {
 		return err
 	}
+	a.putPullSecret = c.pods.PutPullSecret
 	namespace, service, _ := strings.Cut(o.Ingress, "/")
 	c.mesh, err = istio.New(istio.Options{
 		Config: config, Domain: cmp.Or(o.Domain, kept), Namespace: namespace, Service: service, Deadline: o.DataPlane, Drain: a.o.Drain,

@@ -54,6 +54,8 @@ func (l *local) install(context.Context, [][]byte) error {
 	return fairway.Errorf(fairway.KindRefused, "on this machine Prometheus is inside Fairway and scrapes every version; there is nothing to install: it is for fairway up --platform kubernetes")
 }
 
+func (l *local) connected(context.Context, fairway.Connection) ([]string, error) { return nil, nil }
+
 func (l *local) domain() string    { return "localhost" }
 func (l *local) address() string   { return l.at }
 func (l *local) environ() []string { return l.run.Environ() }

@@ -183,7 +183,11 @@ func (b *backend) ConfigureMonitoring(ctx context.Context, c fairway.Connection)
 		return api.Monitoring{}, err
 	}
 	m := api.MonitoringOf(c)
-	return m, b.monitoringChanged(ctx, m, fmt.Sprintf("gates of %s ask %s at %s", whose(c.Project), s.name, c.URL))
+	if err := b.monitoringChanged(ctx, m, fmt.Sprintf("gates of %s ask %s at %s", whose(c.Project), s.name, c.URL)); err != nil {
+		return m, err
+	}
+	m.Next, err = b.site.connected(ctx, c)
+	return m, err
 }
 
 // installWait is how long an answer waits for what was installed: an image may

@@ -35,6 +35,9 @@ type site interface {
 	transport() http.RoundTripper
 	// install applies objects beside the services, and waits until they work.
 	install(ctx context.Context, objects [][]byte) error
+	// connected is told of a connection that was stored, and returns what a
+	// person still has to do for it.
+	connected(ctx context.Context, c fairway.Connection) (next []string, err error)
 	// domain is what the hosts of delivered services end in.
 	domain() string
 	// address is where requests to them are sent, HOST:PORT.

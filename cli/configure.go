@@ -154,6 +154,9 @@ func (c *cli) configure(cmd *cobra.Command, n *connecting) error {
 			return err
 		}
 		c.remark("%s ask %s at %s from now on", gatesOf(m.Project), m.Kind, m.URL)
+		for _, step := range m.Next {
+			c.remark("next: %s", step)
+		}
 	}
 	if !n.check {
 		return nil
