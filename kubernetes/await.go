@@ -44,6 +44,9 @@ func (p *Platform) AwaitReady(ctx context.Context, id string) (fairway.Instance,
 		if f.reason == "" && view.Ready {
 			return view, nil
 		}
+		if f.reason == "" {
+			f.reason = "its controller has not called the rollout complete yet"
+		}
 		name := view.Place.String() + " (" + view.Artifact.String() + ")"
 		if f.terminal {
 			return view, fairway.Errorf(fairway.KindRefused, "%s cannot become ready: %s%s", name, f.reason, p.evidence(ctx, w, f))

@@ -95,7 +95,7 @@ func malformed(s metav1.Status) bool {
 
 // changedUnderUs reports that a precondition failed: the caller has to read again.
 func changedUnderUs(s metav1.Status) bool {
-	return strings.Contains(s.Message, "Precondition failed")
+	return strings.Contains(strings.ToLower(s.Message), "precondition")
 }
 
 // explain gives the error of a request a kind, and a remedy where there is one.

@@ -40,6 +40,7 @@ func TestErrorsOfTheCluster(t *testing.T) {
 		{"wrong type", answer(500, "", "failed to create typed patch object: expected string, got 1"), false, fairway.KindInvalid, "refuses the object"},
 		{"lost race", apierrors.NewConflict(pods, "a", errors.New("modified")), true, fairway.KindUnavailable, ""},
 		{"changed under us", answer(409, metav1.StatusReasonConflict, "Precondition failed: UID"), false, fairway.KindConflict, ""},
+		{"changed since", answer(409, metav1.StatusReasonConflict, "the ResourceVersion in the precondition (1) does not match the ResourceVersion in record (2)"), false, fairway.KindConflict, ""},
 		{"field of another", answer(409, metav1.StatusReasonConflict, "Apply failed", theirs), false, fairway.KindConflict, ""},
 		{"exists", apierrors.NewAlreadyExists(pods, "a"), false, fairway.KindConflict, ""},
 		{"no right", apierrors.NewForbidden(pods, "a", errors.New("no")), false, fairway.KindRefused, "right to do it"},

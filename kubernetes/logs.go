@@ -84,6 +84,10 @@ func (p *Platform) keepLogsOf(place fairway.Place) {
 	}
 }
 
+// logAttempts is how often a log is asked for again, from its beginning: the pod
+// exists for a moment only.
+const logAttempts = 5
+
 func (p *Platform) keepLog(base context.Context, pod *corev1.Pod, container string) {
 	key := string(pod.UID) + "/" + container
 	p.mu.Lock()
@@ -99,7 +103,18 @@ func (p *Platform) keepLog(base context.Context, pod *corev1.Pod, container stri
 			defer p.mu.Unlock()
 			delete(p.keeping, key)
 		}()
-		if err := p.copyPod(base, pod, container); err != nil && base.Err() == nil {
+		err := p.copyPod(base, pod, container)
+		for range logAttempts {
+			if err == nil || base.Err() != nil {
+				return
+			}
+			select {
+			case <-base.Done():
+			case <-time.After(time.Second):
+			}
+			err = p.copyPod(base, pod, container)
+		}
+		if err != nil && base.Err() == nil {
 			p.log.Warn("the log of a pod could not be kept", "pod", pod.Name, "namespace", pod.Namespace, "container", container, "error", err)
 		}
 	})
@@ -172,8 +187,9 @@ func (p *Platform) followPods(ctx context.Context, d fairway.DeliveryID, out *in
 		changed := p.change()
 		for _, pod := range p.podsOfDelivery(d) {
 			for _, c := range containersToRead(pod) {
-				key := string(pod.UID) + "/" + c
-				if begun[key] || !hasStarted(pod, c) {
+				runs, started := starts(pod, c)
+				key := fmt.Sprint(pod.UID, "/", c, "/", runs)
+				if begun[key] || !started {
 					continue
 				}
 				begun[key] = true
@@ -192,13 +208,15 @@ func (p *Platform) followPods(ctx context.Context, d fairway.DeliveryID, out *in
 	}
 }
 
-func hasStarted(pod *corev1.Pod, container string) bool {
+// starts says how often the container was started again, and whether it has
+// begun this time.
+func starts(pod *corev1.Pod, container string) (again int32, begun bool) {
 	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if s.Name == container {
-			return s.State.Waiting == nil || s.RestartCount > 0
+			return s.RestartCount, s.State.Waiting == nil
 		}
 	}
-	return false
+	return 0, false
 }
 
 // stream copies a container's output. One that has not written yet is no error.

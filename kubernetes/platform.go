@@ -36,6 +36,7 @@ type Platform struct {
 	seen       map[fairway.Place]fairway.Instance
 	runs       map[string]string // run by instance, for pods to come
 	namespaces map[fairway.Namespace]string
+	trouble    string        // why a watch was interrupted last
 	changed    chan struct{} // closed at the next change of anything
 	subs       map[int]func(fairway.Instance)
 	nextSub    int
@@ -150,7 +151,13 @@ func (p *Platform) ready() error {
 		return err
 	}
 	if !p.synced() {
-		return fairway.Retryable(fairway.Errorf(fairway.KindUnavailable, "the cluster at %s has not said yet what runs; it is asked all the time", p.o.Config.Host))
+		p.mu.Lock()
+		why := p.trouble
+		p.mu.Unlock()
+		if why != "" {
+			why = ": " + why
+		}
+		return fairway.Retryable(fairway.Errorf(fairway.KindUnavailable, "the cluster at %s has not said yet what runs; it is asked all the time%s", p.o.Config.Host, why))
 	}
 	return nil
 }

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+
 	"github.com/fairwaycd/fairway"
 )
 
@@ -37,15 +40,19 @@ func (p *Platform) prune(ctx context.Context, w fairway.Workload, live *object) 
 // removeOurs deletes the object if it carries the service's labels and no
 // other place of the service has it.
 func (p *Platform) removeOurs(ctx context.Context, w fairway.Workload, r ref) error {
-	if keeps(r) || p.elsewhere(w.Place, r) {
+	if keeps(r) {
 		return nil
 	}
 	ns := string(w.Place.Namespace)
+	_, namespaced, err := p.c.resource(ctx, r, ns)
+	if fairway.KindOf(err) == fairway.KindInvalid && err != nil {
+		return nil // its kind has left the cluster, and the object with it
+	}
+	if err != nil || p.elsewhere(w, r, namespaced) {
+		return err
+	}
 	for {
 		o, err := p.c.get(ctx, r, ns)
-		if fairway.KindOf(err) == fairway.KindInvalid {
-			return nil // its kind has left the cluster, and the object with it
-		}
 		if err != nil || o == nil {
 			return err
 		}
@@ -65,19 +72,64 @@ func (p *Platform) removeOurs(ctx context.Context, w fairway.Workload, r ref) er
 	}
 }
 
-// elsewhere reports whether a workload in another place, or of another name in
-// this one, was applied with the object.
-func (p *Platform) elsewhere(place fairway.Place, r ref) bool {
-	for _, c := range []fairway.Colour{fairway.Single, fairway.Blue, fairway.Green} {
-		other := fairway.Place{Namespace: place.Namespace, Service: place.Service, Colour: c}
-		if other == place {
-			continue
-		}
-		for _, w := range p.find(byPlace, other.String()) {
-			if contains(w.record().Objects, r) || r.same(w.ref()) {
+// elsewhere reports whether a workload in another place was applied with the
+// object: the other colour's, or, for an object of no namespace, one in
+// whatever stage.
+func (p *Platform) elsewhere(w fairway.Workload, r ref, namespaced bool) bool {
+	for _, i := range []cache.SharedIndexInformer{p.deployments, p.statefulSets} {
+		for _, o := range i.GetStore().List() {
+			other, _ := workloadOf(o)
+			place, ok := placeOf(other)
+			if !ok || place == w.Place || place.Service != w.Place.Service || namespaced && place.Namespace != w.Place.Namespace {
+				continue
+			}
+			if contains(other.record().Objects, r) || r.same(other.ref()) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// forgettable are the kinds that a service without a workload may have left.
+var forgettable = []ref{
+	{"apps/v1", "Deployment", ""}, {"apps/v1", "StatefulSet", ""}, {"apps/v1", "DaemonSet", ""}, {"batch/v1", "Job", ""}, {"batch/v1", "CronJob", ""},
+	{"autoscaling/v2", "HorizontalPodAutoscaler", ""}, {"policy/v1", "PodDisruptionBudget", ""}, {"networking.k8s.io/v1", "Ingress", ""},
+	{"networking.k8s.io/v1", "NetworkPolicy", ""}, {"v1", "Service", ""}, {"v1", "ConfigMap", ""}, {"v1", "Secret", ""},
+	{"rbac.authorization.k8s.io/v1", "RoleBinding", ""}, {"rbac.authorization.k8s.io/v1", "Role", ""}, {"v1", "ServiceAccount", ""},
+}
+
+// Forget removes what is left of a service that is deleted and whose versions
+// are stopped: objects that carry its labels although no workload names them
+// any more, for somebody has deleted that. Claims stay.
+func (p *Platform) Forget(ctx context.Context, ns fairway.Namespace, s fairway.ServiceName) error {
+	if err := p.ready(); err != nil {
+		return err
+	}
+	selector := LabelManagedBy + "=" + manager + "," + LabelInstallation + "=" + p.o.Installation + "," + LabelService + "=" + string(s)
+	for _, kind := range forgettable {
+		client, _, err := p.c.resource(ctx, kind, string(ns))
+		if err != nil {
+			return err
+		}
+		var left []object
+		err = call(ctx, fmt.Sprintf("list what is left of %s in namespace %s", s, ns), func(ctx context.Context) error {
+			list, err := client.List(ctx, metav1.ListOptions{LabelSelector: selector})
+			if err == nil {
+				left = list.Items
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for i := range left {
+			l := left[i].GetLabels()
+			w := fairway.Workload{Project: fairway.ProjectName(l[LabelProject]), Stage: fairway.StageName(l[LabelStage]), Place: fairway.Place{Namespace: ns, Service: s}}
+			if err := p.removeOurs(ctx, w, ref{kind.APIVersion, kind.Kind, left[i].GetName()}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -42,7 +43,7 @@ func (p *Platform) prepareWatches() error {
 			return fmt.Errorf("prepare to watch the cluster: %w", err)
 		}
 		err := i.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
-			p.log.Debug("a watch was interrupted and begins again", "error", err)
+			p.watchFailed(err)
 		})
 		if err != nil {
 			return fmt.Errorf("prepare to watch the cluster: %w", err)
@@ -55,6 +56,21 @@ func (p *Platform) prepareWatches() error {
 		}
 	}
 	return nil
+}
+
+// watchFailed notes why what runs is not known, for whoever asks.
+func (p *Platform) watchFailed(err error) {
+	why := err.Error()
+	p.mu.Lock()
+	news := p.trouble != why
+	p.trouble = why
+	p.mu.Unlock()
+	switch {
+	case news && (apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)):
+		p.log.Error("the cluster does not let Fairway watch what runs; it asks again all the time", "error", err)
+	case news:
+		p.log.Debug("a watch was interrupted and begins again", "error", err)
+	}
 }
 
 func informer(c rest.Interface, resource string, of runtime.Object, selector string, by cache.Indexers) cache.SharedIndexInformer {
