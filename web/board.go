@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	// movingShown is how many deliveries under way the board shows above its table.
-	movingShown = 8
+	// peopleShown and movingShown are how much the board shows above its tables
+	// of what needs people and of what is under way.
+	peopleShown = 6
+	movingShown = 6
 	// lookedAt is how many are looked at to find those.
 	lookedAt = 60
 	// queueShown is how many waiting versions a cell names.
@@ -29,6 +31,8 @@ type boardPage struct {
 	Tables []boardTable
 	Pager  pager
 	Clear  string // the board without search and project; empty where it is that
+	// MorePeople and MoreMoving lead to all of which only some are shown.
+	MorePeople, MoreMoving string
 }
 
 // tab is a choice of what a list shows.
@@ -103,7 +107,12 @@ func (c *console) board(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page.Moving = moving(open)
+	if page.Moving = moving(open); len(page.Moving) > movingShown {
+		page.Moving, page.MoreMoving = page.Moving[:movingShown], deliveriesPage{Filter: api.DeliveryFilter{Project: page.Filter.Project}}.path("open", "")
+	}
+	if len(page.Attention) > peopleShown {
+		page.Attention, page.MorePeople = page.Attention[:peopleShown], boardPath(api.BoardFilter{Project: page.Filter.Project, State: api.BoardPeople})
+	}
 	page.Tabs = boardTabs(page.Filter, page.Counts)
 	page.Tables = c.tables(page.Board, page.Status)
 	page.Pager = boardPager(page.Filter, page.Board)
@@ -159,7 +168,7 @@ func boardPager(f api.BoardFilter, b api.Board) pager {
 func moving(open []fairway.Delivery) []fairway.Delivery {
 	open = slices.DeleteFunc(open, func(d fairway.Delivery) bool { return needsPerson(d) || d.Paused || d.Step == fairway.StepQueue })
 	slices.SortStableFunc(open, func(a, b fairway.Delivery) int { return b.StartedAt.Compare(a.StartedAt) })
-	return open[:min(len(open), movingShown)]
+	return open
 }
 
 // needsPerson reports whether the delivery waits for a word of a person.

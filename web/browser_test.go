@@ -24,6 +24,9 @@ import (
 	"github.com/fairwaycd/fairway/internal/testenv"
 )
 
+// policy is the strictest that the console has to work under.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
 //go:embed testdata/axe/axe.min.js
 var axe string
 

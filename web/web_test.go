@@ -150,7 +150,7 @@ func TestDelivery(t *testing.T) {
 	if pre := a.find("ol.events pre"); len(pre) != 2 || !strings.Contains(text(pre[1]), `"project": "sockshop"`) {
 		t.Errorf("data of events: %d", len(pre))
 	}
-	a.want(t, ".commits a[href=/projects/sockshop/commits/3f2a9c1d]", "3f2a9c1d")
+	a.want(t, ".commits a[href=/projects/sockshop/commits/3f2a9c1d]", "The commit 3f2a9c1d")
 	a.want(t, "#section-staging figure.failed figcaption", "ResponseTime_Backend 0 of 100 failed")
 	a.want(t, "#section-staging figure.error figcaption", "Errors")
 	a.want(t, "#section-staging svg.plot", "0.9997")

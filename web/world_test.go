@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -331,6 +332,13 @@ func (w *world) Command(_ context.Context, c api.Command) (fairway.Delivery, err
 	}
 	w.commands = append(w.commands, c)
 	return fairway.Delivery{ID: fairway.DeliveryID(c.Delivery)}, nil
+}
+
+// said returns what was ordered so far.
+func (w *world) said() []api.Command {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.commands)
 }
 
 func (w *world) Watch(ctx context.Context, f func(api.Change) error) error {

@@ -32,14 +32,27 @@
   // What answers what a person did (data-stay) stays.
   function children(a, b) {
     const named = new Map([...a.children].filter((c) => c.id).map((c) => [c.id, c]));
+    const kept = new Set([...b.children].map((c) => c.id));
+    const drop = (from, to) => {
+      while (from !== to) {
+        const next = from.nextSibling;
+        if (!(from.dataset && "stay" in from.dataset)) from.remove();
+        from = next;
+      }
+    };
+    // What moves loses the focus: what goes is taken away before it, where that will do.
+    const reached = (from, to) => {
+      for (; from && from !== to; from = from.nextSibling) if (from.id && kept.has(from.id)) return false;
+      return from === to;
+    };
     let at = a.firstChild;
     for (const n of [...b.childNodes]) {
       const same = n.id ? named.get(n.id) : at && !at.id ? at : null;
       if (!same) { a.insertBefore(n, at); continue; }
-      if (same === at) at = at.nextSibling; else a.insertBefore(same, at);
+      if (reached(at, same)) { drop(at, same); at = same.nextSibling; } else a.insertBefore(same, at);
       morph(same, n);
     }
-    while (at) { const next = at.nextSibling; if (!(at.dataset && "stay" in at.dataset)) at.remove(); at = next; }
+    drop(at, null);
   }
 
   // show brings the part of the page at an address up to date.
