@@ -254,7 +254,8 @@ func (b *backend) copyEverywhere(ctx context.Context, r fairway.Registry) (warni
 		return []string{err.Error()}
 	}
 	for _, stage := range info.Shipyard.Stages {
-		if err := b.copyPullSecret(ctx, r, stage.WithDefaults().Namespace); err != nil {
+		err := b.copyPullSecret(ctx, r, stage.WithDefaults().Namespace)
+		if err != nil && fairway.KindOf(err) != fairway.KindNotFound { // no namespace, and nothing in it, yet
 			warnings = append(warnings, err.Error()+"; it is tried again before the next deployment there")
 		}
 	}
