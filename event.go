@@ -66,6 +66,12 @@ const (
 	TypeEvaluationInvalidated = "dev.fairway.evaluation.invalidated"
 )
 
+// Event types about subscriptions.
+const (
+	TypeSubscriptionChanged = "dev.fairway.subscription.changed"
+	TypeSubscriptionTest    = "dev.fairway.subscription.test"
+)
+
 // Event types of a deletion.
 const (
 	TypeDeletionRequested = "dev.fairway.deletion.requested"

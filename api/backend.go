@@ -91,6 +91,7 @@ type Backend interface {
 	Watch(ctx context.Context, f func(Change) error) error
 	Status(ctx context.Context) (Status, error)
 	monitoring
+	subscriptions
 	overview
 	commits
 	figures

@@ -87,6 +87,24 @@ func methods() []method {
 		of("UpdateProject", filled[api.UpdateProject](), func(ctx context.Context, b api.Backend) (api.ProjectUpdate, error) {
 			return b.UpdateProject(ctx, filled[api.UpdateProject]())
 		}),
+		of("Subscriptions", nil, func(ctx context.Context, b api.Backend) ([]fairway.SubscriptionState, error) {
+			return b.Subscriptions(ctx)
+		}),
+		of("AddSubscription", filled[fairway.Subscription](), func(ctx context.Context, b api.Backend) (api.SubscriptionAdded, error) {
+			return b.AddSubscription(ctx, filled[fairway.Subscription]())
+		}),
+		of("RemoveSubscription", fairway.SubscriptionID(odd), func(ctx context.Context, b api.Backend) (fairway.Subscription, error) {
+			return b.RemoveSubscription(ctx, odd)
+		}),
+		of("RotateSubscription", fairway.SubscriptionID(odd), func(ctx context.Context, b api.Backend) (api.SubscriptionAdded, error) {
+			return b.RotateSubscription(ctx, odd)
+		}),
+		of("TestSubscription", fairway.SubscriptionID(odd), func(ctx context.Context, b api.Backend) (fairway.SubscriptionState, error) {
+			return b.TestSubscription(ctx, odd)
+		}),
+		of("ReplaySubscription", filled[api.ReplaySubscription](), func(ctx context.Context, b api.Backend) (fairway.SubscriptionState, error) {
+			return b.ReplaySubscription(ctx, filled[api.ReplaySubscription]())
+		}),
 		of("UpdateService", filled[api.UpdateService](), func(ctx context.Context, b api.Backend) (api.ServiceUpdate, error) {
 			return b.UpdateService(ctx, filled[api.UpdateService]())
 		}),

@@ -94,6 +94,24 @@ func (m *memory) System(context.Context) (api.System, error) { return given[api.
 func (m *memory) UpdateService(_ context.Context, r api.UpdateService) (api.ServiceUpdate, error) {
 	return given[api.ServiceUpdate](m, r)
 }
+func (m *memory) Subscriptions(context.Context) ([]fairway.SubscriptionState, error) {
+	return given[[]fairway.SubscriptionState](m, nil)
+}
+func (m *memory) AddSubscription(_ context.Context, s fairway.Subscription) (api.SubscriptionAdded, error) {
+	return given[api.SubscriptionAdded](m, s)
+}
+func (m *memory) RemoveSubscription(_ context.Context, id fairway.SubscriptionID) (fairway.Subscription, error) {
+	return given[fairway.Subscription](m, id)
+}
+func (m *memory) RotateSubscription(_ context.Context, id fairway.SubscriptionID) (api.SubscriptionAdded, error) {
+	return given[api.SubscriptionAdded](m, id)
+}
+func (m *memory) TestSubscription(_ context.Context, id fairway.SubscriptionID) (fairway.SubscriptionState, error) {
+	return given[fairway.SubscriptionState](m, id)
+}
+func (m *memory) ReplaySubscription(_ context.Context, r api.ReplaySubscription) (fairway.SubscriptionState, error) {
+	return given[fairway.SubscriptionState](m, r)
+}
 func (m *memory) Projects(context.Context) ([]api.Project, error) {
 	return given[[]api.Project](m, nil)
 }

@@ -38,6 +38,13 @@ var operations = []operation{
 	{path: "targets", method: "GET", tag: "system", summary: "what is scraped for metrics, and how it went", query: "limit cursor", answers: pages(TargetState{})},
 	{path: "routes", method: "GET", tag: "system", summary: "weights in force and what stands behind them", query: "limit cursor", answers: pages(RouteState{})},
 
+	{path: "subscriptions", method: "GET", tag: "events", summary: "who gets events, and how that goes", answers: l(fairway.SubscriptionState{})},
+	{path: "subscriptions", method: "POST", tag: "events", summary: "send events that are stored from now on to a URL", body: fairway.Subscription{}, answers: a(201, SubscriptionAdded{})},
+	{path: "subscriptions/{id}", method: "DELETE", tag: "events", summary: "send no more", answers: a(200, fairway.Subscription{})},
+	{path: "subscriptions/{id}/secret", method: "POST", tag: "events", summary: "another secret; the former signs too for a day", answers: a(200, SubscriptionAdded{})},
+	{path: "subscriptions/{id}/test", method: "POST", tag: "events", summary: "send one event now", answers: a(200, fairway.SubscriptionState{})},
+	{path: "subscriptions/{id}/replay", method: "POST", tag: "events", summary: "send again what was laid aside, or what is stored since a time", body: ReplaySubscription{}, answers: a(202, fairway.SubscriptionState{})},
+
 	{path: "projects", method: "GET", tag: "projects", summary: "projects with shipyard and services", query: "limit cursor", answers: pages(Project{})},
 	{path: "projects", method: "POST", tag: "projects", summary: "a new project", body: CreateProject{}, answers: map[int]any{201: Project{}, 200: Project{}}},
 	{path: "projects/{project}", method: "GET", tag: "projects", summary: "one project", answers: a(200, Project{})},

@@ -30,6 +30,7 @@ import (
 	"github.com/fairwaycd/fairway/project"
 	"github.com/fairwaycd/fairway/registries"
 	"github.com/fairwaycd/fairway/registry"
+	"github.com/fairwaycd/fairway/subscription"
 	"github.com/fairwaycd/fairway/testrun"
 )
 
@@ -61,6 +62,9 @@ type App struct {
 	blobs         *blob.Store
 	answers       answers
 	history       *history.Store
+	// subscriptions send events to others, and sending counts what came of it.
+	subscriptions *subscription.Dispatcher
+	sending       *prometheus.CounterVec
 	keeper        *project.Keeper
 	control       *controller.Controller
 	view          *controller.View
@@ -96,7 +100,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	}
 	a := &App{o: o, started: time.Now(), site: o.site(), view: controller.NewView(), refusals: newRefusals(), failed: make(chan error, 2)}
 	for _, step := range []func(context.Context) error{
-		a.takePorts, a.openData, a.connectSite, a.openLog, a.openGit, a.openRegistry, a.openMetrics, a.openSite, a.openControl,
+		a.takePorts, a.openData, a.connectSite, a.openLog, a.openGit, a.openRegistry, a.openMetrics, a.openSite, a.openControl, a.openSubscriptions,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
@@ -322,6 +326,8 @@ func (a *App) Start(ctx context.Context) error {
 	a.ready.Store(true)
 	a.later(func(context.Context) error { a.ready.Store(false); return nil })
 	a.bg.Go(func() { a.git.KeepInStep(a.streams) })
+	a.subscriptions.Start(running)
+	a.later(func(context.Context) error { a.subscriptions.Stop(); return nil })
 	a.bg.Go(func() { a.watcher.Run(a.streams) })
 	if !a.catchUp(ctx) {
 		a.catchUpLater()

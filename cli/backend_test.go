@@ -84,6 +84,31 @@ func (s *shop) UpdateProject(ctx context.Context, r api.UpdateProject) (api.Proj
 	return api.ProjectUpdate{Project: p, Changes: []string{"stage production: approval was \"auto\" and is \"manual\""}}, err
 }
 
+func (s *shop) Subscriptions(context.Context) ([]fairway.SubscriptionState, error) {
+	return []fairway.SubscriptionState{{Subscription: fairway.Subscription{ID: "3k5xq7zt2a", URL: "https://ci.example.com/events"}, Sent: 3}}, nil
+}
+
+func (s *shop) AddSubscription(_ context.Context, r fairway.Subscription) (api.SubscriptionAdded, error) {
+	r.ID = "3k5xq7zt2a"
+	return api.SubscriptionAdded{Subscription: r, Secret: "whsec_c2VjcmV0"}, r.WithDefaults().Validate()
+}
+
+func (s *shop) RemoveSubscription(context.Context, fairway.SubscriptionID) (fairway.Subscription, error) {
+	return fairway.Subscription{}, nil
+}
+
+func (s *shop) RotateSubscription(context.Context, fairway.SubscriptionID) (api.SubscriptionAdded, error) {
+	return api.SubscriptionAdded{}, nil
+}
+
+func (s *shop) TestSubscription(context.Context, fairway.SubscriptionID) (fairway.SubscriptionState, error) {
+	return fairway.SubscriptionState{}, nil
+}
+
+func (s *shop) ReplaySubscription(context.Context, api.ReplaySubscription) (fairway.SubscriptionState, error) {
+	return fairway.SubscriptionState{}, nil
+}
+
 func (s *shop) UpdateService(ctx context.Context, r api.UpdateService) (api.ServiceUpdate, error) {
 	_, err := s.Project(ctx, r.Project)
 	return api.ServiceUpdate{Stages: []api.StageDiff{{Stage: "dev", Diff: "-a\n+b\n"}}, Commit: "0123456789"}, err

@@ -34,6 +34,12 @@ func decodeRecord(e fairway.LogEntry) (Record, error) {
 	return r, nil
 }
 
+// EventsOf returns the events of a stored decision, in order.
+func EventsOf(e fairway.LogEntry) ([]fairway.Event, error) {
+	r, err := decodeRecord(e)
+	return r.Events, err
+}
+
 // snapshot is a state and the log sequence that it includes.
 type snapshot struct {
 	Seq   uint64          `json:"seq"`
