@@ -168,9 +168,10 @@ func TestEventsComeInOrderUntilTheyAreTaken(t *testing.T) {
 	if !signed(r.headers[0], r.bodies[0], string(secret)) {
 		t.Errorf("the signature is wrong: %v", r.headers[0])
 	}
-	if st := d.List()[0]; st.ID != s.ID || st.Sent != 4 || st.Dead != 0 {
-		t.Errorf("state %+v", st)
-	}
+	until(t, func() (string, bool) {
+		st := d.List()[0]
+		return fmt.Sprintf("%+v", st), st.ID == s.ID && st.Sent == 4 && st.Dead == 0
+	})
 }
 
 // signed checks as a receiver does.
@@ -202,6 +203,7 @@ func TestWhatIsNeverTakenIsLaidAside(t *testing.T) {
 	}
 	l.add(0, "shop", "finished-1", "finished-2", "finished-3")
 	r.has(t, "finished-3")
+	until(t, func() (string, bool) { st := d.List()[0]; return fmt.Sprint(st.Sent), st.Sent == 1 }) // and the answer is known
 	r.mu.Lock()
 	if r.tries["finished-1"] != 3 || r.tries["finished-2"] != 5 {
 		t.Errorf("tried %v", r.tries)
@@ -247,6 +249,7 @@ func TestNothingIsLostInBetween(t *testing.T) {
 	}
 	l.add(1, "shop", "finished-1", "finished-2", "finished-3")
 	<-reached
+	<-reached // so that the answer to the one before is known
 	d.Stop()
 	l.add(0, "shop", "finished-4") // while nobody sends
 	r.mu.Lock()

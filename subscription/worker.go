@@ -183,7 +183,7 @@ func (w *worker) take(ctx context.Context, it item) bool {
 		if w.at.Within == nil {
 			w.at.Within = map[int]uint64{}
 		}
-		w.at.Within[it.shard] = it.within
+		w.at.Within[it.shard] = max(it.within, w.at.Within[it.shard]) // what is skipped was done with before
 	}
 	w.moved = true
 	if w.o.Now().Sub(w.saved) >= saveEvery {
