@@ -27,6 +27,7 @@ type Fairway struct {
 	t       testing.TB
 	Cluster *cluster.Cluster
 	Address string // HOST:PORT of the API
+	program string
 	dir     string
 	args    []string
 	cmd     *exec.Cmd
@@ -37,8 +38,11 @@ type Fairway struct {
 // told.
 func Start(t testing.TB, c *cluster.Cluster, args ...string) *Fairway {
 	t.Helper()
-	Root(t)
-	f := &Fairway{t: t, Cluster: c, dir: t.TempDir(), Address: free(t)}
+	b, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &Fairway{t: t, Cluster: c, program: b.program, dir: t.TempDir(), Address: free(t)}
 	f.args = append([]string{"--kubeconfig", c.Kubeconfig()}, args...)
 	f.Again()
 	t.Cleanup(func() {
@@ -78,9 +82,11 @@ func (f *Fairway) Again() {
 		f.t.Fatal(err)
 	}
 	defer log.Close()
+	ready := filepath.Join(f.dir, "ready")
+	_ = os.Remove(ready) // of a process before
 	args := append([]string{"up", "--platform", "kubernetes", "--data", f.data(), "--listen", f.Address, "--gateway", "127.0.0.1:0",
-		"--domain", Domain, "--log-level", "info", "--durability", "process"}, f.args...)
-	f.cmd = exec.Command(os.Getenv("FAIRWAY_E2E_PROGRAM"), args...)
+		"--domain", Domain, "--log-level", "info", "--durability", "process", "--ready-file", ready}, f.args...)
+	f.cmd = exec.Command(f.program, args...)
 	f.cmd.Stdout, f.cmd.Stderr = log, log
 	if err := f.cmd.Start(); err != nil {
 		f.t.Fatal(err)
@@ -94,7 +100,7 @@ func (f *Fairway) Again() {
 			f.t.Fatalf("fairway up ended: %v", err)
 		default:
 		}
-		_, err := f.Try("get", "status")
+		_, err := os.Stat(ready)
 		return err
 	})
 }
@@ -133,7 +139,7 @@ func (f *Fairway) Try(args ...string) (string, error) { return f.TryWith("", arg
 
 // TryWith runs a command line with something on its standard input.
 func (f *Fairway) TryWith(in string, args ...string) (string, error) {
-	cmd := exec.Command(os.Getenv("FAIRWAY_E2E_PROGRAM"), args...)
+	cmd := exec.Command(f.program, args...)
 	cmd.Env = append(os.Environ(), "FAIRWAY_SERVER=http://"+f.Address)
 	if token, err := os.ReadFile(filepath.Join(f.data(), "token")); err == nil {
 		cmd.Env = append(cmd.Env, "FAIRWAY_TOKEN="+strings.TrimSpace(string(token)))

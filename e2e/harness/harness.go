@@ -35,30 +35,42 @@ func Need(t testing.TB) *cluster.Cluster {
 	return nil
 }
 
-// build makes the program once for all tests of a package.
-var build = sync.OnceValues(func() (string, error) {
+// built is the program under test and the repository that it is of.
+type built struct{ root, program string }
+
+// build makes the program once for all tests of a package. FAIRWAY_E2E_PROGRAM
+// names one that is there.
+var build = sync.OnceValues(func() (built, error) {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/fairwaycd/fairway/e2e").Output()
 	if err != nil {
-		return "", fmt.Errorf("find the repository: %w", err)
+		return built{}, fmt.Errorf("find the repository: %w", err)
 	}
-	root := filepath.Dir(strings.TrimSpace(string(out)))
+	b := built{root: filepath.Dir(strings.TrimSpace(string(out))), program: os.Getenv("FAIRWAY_E2E_PROGRAM")}
+	if b.program != "" {
+		return b, nil
+	}
 	dir, err := os.MkdirTemp("", "fairway-e2e-")
 	if err != nil {
-		return "", err
+		return b, err
 	}
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "fairway"), "./cmd/fairway")
-	cmd.Dir = root
+	b.program = filepath.Join(dir, "fairway")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", b.program, "./cmd/fairway")
+	cmd.Dir = b.root
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build fairway: %w\n%s", err, out)
+		return b, fmt.Errorf("build fairway: %w\n%s", err, out)
 	}
-	return root, os.Setenv("FAIRWAY_E2E_PROGRAM", filepath.Join(dir, "fairway"))
+	made = dir
+	return b, nil
 })
+
+// made is the directory of the program that build made.
+var made string
 
 // Main runs a package's tests and removes the program built for them.
 func Main(m *testing.M) {
 	code := m.Run()
-	if program := os.Getenv("FAIRWAY_E2E_PROGRAM"); program != "" {
-		_ = os.RemoveAll(filepath.Dir(program))
+	if made != "" {
+		_ = os.RemoveAll(made)
 	}
 	os.Exit(code)
 }
@@ -66,11 +78,11 @@ func Main(m *testing.M) {
 // Root is the root of the repository.
 func Root(t testing.TB) string {
 	t.Helper()
-	root, err := build()
+	b, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return root
+	return b.root
 }
 
 // Until asks until the answer is no error; after the limit the test fails with
