@@ -25,7 +25,7 @@ type Proxy struct {
 	mu    sync.Mutex
 	fault func(*http.Request) int
 	hits  int
-	over  chan struct{}
+	over  chan struct{} // closed when requests that hang are let go
 }
 
 // Hang is a fault that is no answer at all.
@@ -60,7 +60,9 @@ func NewProxy(t testing.TB, c *cluster.Cluster) *Proxy {
 		case Hang:
 			select {
 			case <-r.Context().Done():
-			case <-p.over:
+			case <-p.well():
+				// Whoever waited that long is cut off: the connection is of no use.
+				panic(http.ErrAbortHandler)
 			}
 		default:
 			w.Header().Set("Content-Type", "application/json")
@@ -72,7 +74,7 @@ func NewProxy(t testing.TB, c *cluster.Cluster) *Proxy {
 		}
 	}))
 	t.Cleanup(server.Close)
-	t.Cleanup(func() { close(p.over) })
+	t.Cleanup(p.Heal)
 	// A kubeconfig for plain HTTP cannot carry a token, so the proxy adds it.
 	token := regexp.MustCompile(`token: "?([^"}\s]+)"?`).FindSubmatch(config)
 	if token == nil {
@@ -105,6 +107,21 @@ func (p *Proxy) Fail(f func(*http.Request) int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fault, p.hits = f, 0
+}
+
+// Heal has everything passed on, and ends the requests that hang.
+func (p *Proxy) Heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = nil
+	close(p.over)
+	p.over = make(chan struct{})
+}
+
+func (p *Proxy) well() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over
 }
 
 // Hits is how many requests were not passed on since the last Fail.

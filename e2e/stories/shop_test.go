@@ -112,38 +112,25 @@ func weights(t *testing.T, c *cluster.Cluster, namespace, service string) string
 	t.Helper()
 	var all struct {
 		Items []struct {
-			Metadata struct{ Name string }
-			Spec     struct {
+			Spec struct {
 				HTTP []struct {
 					Route []struct {
-						Destination struct{ Host, Subset string }
+						Destination struct{ Subset string }
 						Weight      int
 					}
 				}
 			}
 		}
 	}
-	harness.Get(t, c, &all, "-n", namespace, "virtualservice")
-	for _, v := range all.Items {
-		if v.Metadata.Name != service {
-			continue
-		}
-		got := map[string]int{}
-		for _, h := range v.Spec.HTTP {
-			if len(h.Route) == 2 {
-				for _, r := range h.Route {
-					got[r.Destination.Subset] = r.Weight
-				}
-				break
-			}
-			if len(h.Route) == 1 && got[h.Route[0].Destination.Subset] == 0 && len(got) == 0 {
-				got[h.Route[0].Destination.Subset] = 100
-			}
-		}
-		return fmt.Sprintf("%d/%d", got["blue"], got["green"])
+	harness.Get(t, c, &all, "-n", namespace, "virtualservice", "-l", "fairway.dev/traffic=weights,fairway.dev/service="+service)
+	if len(all.Items) != 1 || len(all.Items[0].Spec.HTTP) == 0 {
+		t.Fatalf("namespace %s has %d VirtualServices with weights of %s", namespace, len(all.Items), service)
 	}
-	t.Fatalf("namespace %s has no VirtualService %s", namespace, service)
-	return ""
+	got := map[string]int{}
+	for _, r := range all.Items[0].Spec.HTTP[0].Route {
+		got[r.Destination.Subset] = r.Weight
+	}
+	return fmt.Sprintf("%d/%d", got["blue"], got["green"])
 }
 
 // deployment is what kubectl shows of one.
