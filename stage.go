@@ -193,6 +193,15 @@ func (y Shipyard) Stage(name StageName) (Stage, int, bool) {
 	return Stage{}, 0, false
 }
 
+// Names returns the stages' names in promotion order.
+func (y Shipyard) Names() []StageName {
+	names := make([]StageName, len(y.Stages))
+	for i, s := range y.Stages {
+		names[i] = s.Name
+	}
+	return names
+}
+
 // StageNames returns the names in promotion order, joined for a message.
 func (y Shipyard) StageNames() string {
 	names := make([]string, len(y.Stages))

@@ -110,6 +110,7 @@ func build(o Options) (*cobra.Command, *cli) {
 	)
 	root.AddCommand(o.Extra...)
 	completion(root)
+	c.completions(root)
 	c.mark(root)
 	return root, c
 }

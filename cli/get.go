@@ -151,7 +151,7 @@ func known(cmd *cobra.Command, b api.Backend, project fairway.ProjectName, servi
 	if slices.Contains(names, service) {
 		return nil
 	}
-	return fairway.Errorf(fairway.KindNotFound, "there is no service %s; there are: %s", service, first(joinNames(names), "none"))
+	return fairway.Errorf(fairway.KindNotFound, "there is no service %s; %s", service, fairway.Instead(service, "there are", names))
 }
 
 func (c *cli) getServices() *cobra.Command {

@@ -117,7 +117,11 @@ func completion(root *cobra.Command) {
 		for _, shell := range cmd.Commands() {
 			shell.Example = example("fairway completion " + shell.Name())
 		}
-		cmd.Example = example("source <(fairway completion bash)")
+		cmd.Short = "Print what completes command lines in your shell"
+		cmd.Long = long("Prints a script that lets a shell complete commands, flags, and also names and ids, for which it asks the server: projects, services, stages, deliveries, evaluations.",
+			"you type commands by hand. Load it at the start of the shell, as in the examples; for zsh, compinit has to be called before.",
+			"nothing is said while you type: without a server, commands and flags are completed all the same. What is offered shows: fairway __complete get delivery \"\"")
+		cmd.Example = example("source <(fairway completion bash)", "source <(fairway completion zsh)", "fairway completion fish > ~/.config/fish/completions/fairway.fish", "fairway completion bash > ~/.local/share/bash-completion/completions/fairway")
 	}
 }
 

@@ -222,11 +222,7 @@ func (k *Keeper) noProject(ctx context.Context, name fairway.ProjectName) error 
 	if len(names) == 0 {
 		return fairway.Errorf(fairway.KindNotFound, "there is no project %s, and no other; make it with: fairway create project %s --shipyard shipyard.yaml", name, name)
 	}
-	texts := make([]string, len(names))
-	for i, n := range names {
-		texts[i] = string(n)
-	}
-	return fairway.Errorf(fairway.KindNotFound, "there is no project %s; there are: %s", name, strings.Join(texts, ", "))
+	return fairway.Errorf(fairway.KindNotFound, "there is no project %s; %s", name, fairway.Instead(name, "there are", names))
 }
 
 func (k *Keeper) shipyardOf(ctx context.Context, name fairway.ProjectName) (fairway.Shipyard, string, error) {
@@ -317,19 +313,11 @@ func wanted(y fairway.Shipyard, tag string) bool {
 
 // unknownService says that the project lacks the service, and what it has.
 func unknownService(p fairway.ProjectName, s fairway.ServiceName, have []fairway.ServiceName) error {
-	texts := make([]string, len(have))
-	for i, n := range have {
-		texts[i] = string(n)
-	}
-	there := "it has none"
-	if len(texts) > 0 {
-		there = "it has: " + strings.Join(texts, ", ")
-	}
-	return fairway.Errorf(fairway.KindNotFound, "project %s has no service %s; %s; add it with: fairway onboard service %s --project %s --values FILE", p, s, there, s, p)
+	return fairway.Errorf(fairway.KindNotFound, "project %s has no service %s; %s; add it with: fairway onboard service %s --project %s --values FILE", p, s, fairway.Instead(s, "it has", have), s, p)
 }
 
 func unknownStage(p fairway.ProjectName, s fairway.StageName, y fairway.Shipyard) error {
-	return fairway.Errorf(fairway.KindNotFound, "project %s has no stage %s; it has: %s", p, s, y.StageNames())
+	return fairway.Errorf(fairway.KindNotFound, "project %s has no stage %s; %s", p, s, fairway.Instead(s, "it has", y.Names()))
 }
 
 // changeFailed adds which stage a change was for.

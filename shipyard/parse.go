@@ -161,7 +161,7 @@ func (r *reader) validate(root *yaml.Node, y fairway.Shipyard) {
 					at = r.places[instead]
 				}
 			}
-			if near := nearest(p.Value, named(fairway.Allowed()[key])); near != "" {
+			if near := fairway.Nearest(p.Value, named(fairway.Allowed()[key])); near != "" {
 				p.Remedy = "did you mean " + near + "? " + p.Remedy
 			}
 		}

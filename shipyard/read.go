@@ -227,49 +227,8 @@ func (r *reader) text(n *yaml.Node, field string) (string, bool) {
 // unknown says what to write instead of a word that is none of the known ones.
 func unknown(word string, known []string, verb string) string {
 	all := verb + strings.Join(known, ", ")
-	if near := nearest(word, known); near != "" {
+	if near := fairway.Nearest(word, known); near != "" {
 		return "did you mean " + near + "? " + all
 	}
 	return all
-}
-
-// separators are what people write differently between the parts of a word.
-var separators = strings.NewReplacer("_", "", "-", "", " ", "", ".", "")
-
-func letters(s string) string { return separators.Replace(strings.ToLower(s)) }
-
-// nearest returns the known word that was probably meant, or nothing: the same
-// letters in another spelling, or at most two letters changed.
-func nearest(word string, known []string) string {
-	if len(word) > 64 {
-		return ""
-	}
-	best, least := "", 3
-	for _, k := range known {
-		d := distance(letters(word), letters(k))
-		if d < least && d*2 < len(k) {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance is the number of letters to insert, remove or replace.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			next := diagonal
-			if a[i] != b[j] {
-				next = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], next
-		}
-	}
-	return row[len(b)]
 }
