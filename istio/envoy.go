@@ -129,6 +129,9 @@ type expected struct {
 	config  string          // end of Istio's note of the VirtualService
 	rules   map[string]bool // that divide traffic
 	weights fairway.Weights // nil: no released version
+	// colour is set where the hosts lead to it alone; then there are no
+	// weights and no rules.
+	colour fairway.Colour
 }
 
 // of reports whether the route was made from the VirtualService.
@@ -170,6 +173,9 @@ func (e expected) check(v view) (clusters map[fairway.Colour][]string, problem s
 }
 
 func (e expected) checkHost(routes []envoyRoute, clusters map[fairway.Colour][]string) string {
+	if e.colour != "" {
+		return e.checkColour(routes, clusters)
+	}
 	found := false
 	for _, r := range routes {
 		if r.name == ruleUnreleased && r.direct != 0 {
@@ -192,6 +198,22 @@ func (e expected) checkHost(routes []envoyRoute, clusters map[fairway.Colour][]s
 	}
 	if !found {
 		return "has no route that splits traffic"
+	}
+	return ""
+}
+
+// checkColour collects the colour's clusters. A rule of the user's may lead
+// elsewhere.
+func (e expected) checkColour(routes []envoyRoute, clusters map[fairway.Colour][]string) string {
+	for _, r := range routes {
+		for name := range r.shares {
+			if colourOf(name) == e.colour {
+				add(clusters, e.colour, name)
+			}
+		}
+	}
+	if len(clusters[e.colour]) == 0 {
+		return "has no route to " + e.colour.String()
 	}
 	return ""
 }

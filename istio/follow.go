@@ -40,12 +40,38 @@ func (t *Traffic) follow(ctx context.Context, s split, r fairway.Route) error {
 	if err != nil {
 		return err
 	}
-	want := expected{hosts: outsideHosts(o), rules: splitNames(o), weights: r.Weights,
-		config: "/namespaces/" + string(r.Namespace) + "/virtual-service/" + o.GetName()}
+	want := expected{hosts: outsideHosts(o), rules: splitNames(o), weights: r.Weights, config: noteOf(o)}
 	if len(want.hosts) == 0 {
 		t.o.Logger.Warn("the VirtualService is bound to no gateway: whether the data plane follows cannot be seen", "namespace", r.Namespace, "virtualService", o.GetName())
 		return nil
 	}
+	return t.await(ctx, want, s, r)
+}
+
+// reach waits until every pod of the gateway leads the hosts of the place to
+// all endpoints that are ready there.
+func (t *Traffic) reach(ctx context.Context, place fairway.Place) error {
+	live, s, err := t.read(ctx, key{place.Namespace, place.Service})
+	if err != nil || live == nil || place.Colour == fairway.Single {
+		return err // a place without colour is reached when it has weight
+	}
+	o := pinned(s.git, place)
+	if o == nil || len(outsideHosts(o)) == 0 {
+		return nil
+	}
+	want := expected{hosts: outsideHosts(o), colour: place.Colour, config: noteOf(o)}
+	return t.await(ctx, want, s, fairway.Route{Namespace: place.Namespace, Service: place.Service, Weights: fairway.Weights{place.Colour: 100}})
+}
+
+// noteOf is the end of the note by which Istio says from which VirtualService
+// a route was made.
+func noteOf(vs *unstructured.Unstructured) string {
+	return "/namespaces/" + vs.GetNamespace() + "/virtual-service/" + vs.GetName()
+}
+
+// await waits until all is as expected, at most for Options.Deadline. The
+// colours with weight in r are those whose endpoints have to be known.
+func (t *Traffic) await(ctx context.Context, want expected, s split, r fairway.Route) error {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, t.o.Deadline)
 	defer cancel()
@@ -56,7 +82,7 @@ func (t *Traffic) follow(ctx context.Context, s split, r fairway.Route) error {
 		t.o.Logger.Debug("the data plane follows", "namespace", r.Namespace, "service", r.Service, "weights", inForce(r.Weights), "took", took(began))
 		return nil
 	}
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return fairway.Errorf(fairway.KindUnavailable, "interrupted before the data plane had followed: %s: %w", seen, context.Cause(ctx))
 	}
 	return fairway.Errorf(fairway.KindUnavailable, "the data plane has not followed within %s: %s", t.o.Deadline, seen)

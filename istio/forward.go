@@ -26,6 +26,8 @@ const (
 	// connectLimit bounds the making of a connection to a pod.
 	connectLimit = 5 * time.Second
 	pingPeriod   = 5 * time.Second
+	// reasonWait is how long a node may take to say why a port ended.
+	reasonWait = time.Second
 )
 
 // forward reaches a port of a pod through the API server, as kubectl
@@ -191,15 +193,23 @@ func (c *forwarded) listen() {
 }
 
 // Read reads what the pod sends; at the end of it, the error says why it could
-// not be reached.
+// not be reached. The node says that on the other stream, perhaps a moment
+// later.
 func (c *forwarded) Read(p []byte) (int, error) {
 	n, err := c.Stream.Read(p)
-	if err != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.why != nil {
-			err = c.why
-		}
+	if err == nil {
+		return n, nil
+	}
+	late := time.NewTimer(reasonWait)
+	defer late.Stop()
+	select {
+	case <-c.done:
+	case <-late.C:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.why != nil {
+		err = c.why
 	}
 	return n, err
 }

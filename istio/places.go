@@ -21,12 +21,21 @@ const drainEvery = 200 * time.Millisecond
 
 // Attach notes the backend that stands in the place. Requests reach it as soon
 // as its pods are ready and its place has weight: that is the cluster's doing.
-// It fails with [fairway.KindConflict] when another project has the service's
-// name in that namespace.
+// For a backend whose test begins it waits, at most for Options.Deadline, until
+// the gateway leads the place's own host there; weights are waited for where
+// they are set. It fails with [fairway.KindConflict] when another project has
+// the service's name in that namespace.
 func (t *Traffic) Attach(ctx context.Context, b fairway.Backend) error {
-	if err := ctx.Err(); err != nil {
+	if err := t.stand(b); err != nil {
 		return err
 	}
+	if b.Run == "" || !b.Ready {
+		return ctx.Err()
+	}
+	return t.reach(ctx, b.Place)
+}
+
+func (t *Traffic) stand(b fairway.Backend) error {
 	if b.Instance == "" {
 		return fairway.Invalid("instance", "", "is empty", "give the id of the platform's instance")
 	}
