@@ -286,7 +286,19 @@ func (m *meshTest) both() {
 	}
 	m.run(fairway.Blue, 1, "0s")
 	m.run(fairway.Green, 1, "0s")
+	m.reached(fairway.Green)
+	m.reached(fairway.Blue)
 	if err := m.set(m.t, share(100, 0)); err != nil {
+		m.Fatal(err)
+	}
+}
+
+// reached waits until the gateway leads to the colour; endpoints follow their
+// pods a moment later.
+func (m *meshTest) reached(c fairway.Colour) {
+	m.Helper()
+	b := fairway.Backend{Place: m.place(c), Project: "sockshop", Instance: "of-" + string(c), Address: "x:1", Run: "r1", Ready: true}
+	if err := m.t.Attach(m.within(30*time.Second), b); err != nil {
 		m.Fatal(err)
 	}
 }
@@ -306,6 +318,7 @@ func TestTrafficFollowsTheWeights(t *testing.T) {
 		t.Errorf("weight for a place where nothing runs: %v, written %s", err, m.written())
 	}
 	m.run(fairway.Blue, 2, "0s")
+	m.reached(fairway.Blue)
 	if err := m.set(m.t, share(100, 0)); err != nil {
 		t.Fatal(err)
 	}
@@ -316,10 +329,7 @@ func TestTrafficFollowsTheWeights(t *testing.T) {
 		t.Errorf("weight for green, which is not there: %v, written %s", err, m.written())
 	}
 	m.run(fairway.Green, 2, "0s")
-	test := fairway.Backend{Place: m.place(fairway.Green), Project: "sockshop", Instance: "two", Address: "x:1", Run: "r1", Ready: true}
-	if err := m.t.Attach(m.within(30*time.Second), test); err != nil {
-		t.Fatal(err)
-	}
+	m.reached(fairway.Green)
 	if got := m.counts(20, "carts-green"); got["green"] != 20 {
 		t.Errorf("the host of green, without weight: %v", got)
 	}
