@@ -20,7 +20,7 @@ func (t *Traffic) gatewayService(ctx context.Context) (*unstructured.Unstructure
 		return nil, err
 	}
 	if s == nil {
-		return nil, fairway.Errorf(fairway.KindNotFound, "there is no Kubernetes Service %s in namespace %s, and so no ingress gateway: install one (istioctl install, or the chart istio/gateway), or say where yours is with --ingress-service and --ingress-namespace", t.o.Service, t.o.Namespace)
+		return nil, fairway.Errorf(fairway.KindNotFound, "there is no Kubernetes Service %s in namespace %s, and so no ingress gateway: install one (istioctl install, or the chart istio/gateway), or say where yours is: --ingress NAMESPACE/NAME", t.o.Service, t.o.Namespace)
 	}
 	return s, nil
 }

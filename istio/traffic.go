@@ -111,7 +111,7 @@ func (t *Traffic) Start(ctx context.Context) error {
 		if missing(err) {
 			return fairway.Errorf(fairway.KindRefused, "the cluster does not know VirtualServices of networking.istio.io/v1: install Istio 1.22 or newer (istioctl install), or use a platform without it: %w", err)
 		}
-		return fmt.Errorf("ask the cluster for Istio: %w", err)
+		return fmt.Errorf("ask the cluster for Istio; see that it answers: kubectl get virtualservices --all-namespaces: %w", err)
 	}
 	if _, err := t.gatewayService(ctx); err != nil {
 		return err

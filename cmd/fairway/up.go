@@ -16,6 +16,7 @@ import (
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/app"
+	"github.com/fairwaycd/fairway/cli"
 )
 
 // memoryLimit keeps the heap from growing far above what lives in it after a
@@ -52,7 +53,12 @@ directory goes on where this one was, deliveries in flight included.`,
 			if o.Drain == 0 { // the zero value of Options means the default
 				return fairway.Invalid("drain", "0s", "gives requests no time to end", "use more than 0s and at most "+app.MaxDrain.String())
 			}
-			return up(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), o, f)
+			err := up(c.Context(), c.OutOrStdout(), c.ErrOrStderr(), o, f)
+			if k := fairway.KindOf(err); err != nil && (k == fairway.KindUnavailable || k == fairway.KindInternal) {
+				// What other commands say next is about a server that is asked.
+				return &cli.ExitError{Code: cli.ExitFailed, Err: err}
+			}
+			return err
 		},
 	}
 	f.bind(c.Flags(), &o)
