@@ -20,6 +20,10 @@ var points = []string{
 // elsewhere.
 var elsewhere = []string{"elsewhere.before-event", "elsewhere.after-event", "remove.before-forget", "expire.before-forget", "git.repository.before-move", "upstream.before-push"}
 
+// inCluster are points that only versions in a cluster come by; the harness
+// delivers on this machine.
+var inCluster = []string{"platform.apply.hooks", "platform.apply.before-workload", "platform.apply.before-prune", "route.written", "route.seen"}
+
 // atRestore is reached when the platform does not know, at a start, of a
 // version that should run.
 const atRestore = "place.before-apply"

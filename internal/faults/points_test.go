@@ -29,13 +29,13 @@ func TestPointsAreThoseOfTheSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range slices.Concat(points, shortPoints, elsewhere) {
+	for _, p := range slices.Concat(points, shortPoints, elsewhere, inCluster) {
 		if !found[p] {
 			t.Errorf("%s is no failpoint", p)
 		}
 	}
 	for p := range found {
-		if !slices.Contains(points, p) && !slices.Contains(elsewhere, p) {
+		if !slices.Contains(points, p) && !slices.Contains(elsewhere, p) && !slices.Contains(inCluster, p) {
 			t.Errorf("failpoint %s is not tried by the harness", p)
 		}
 	}
