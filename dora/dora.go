@@ -121,7 +121,7 @@ type change struct {
 	image, tag, digest, commit string
 }
 
-func changeOf(d fairway.Delivery) change {
+func changeOf(d *fairway.Delivery) change {
 	c := change{image: d.Artifact.Image, tag: d.Artifact.Tag, digest: d.Artifact.Digest}
 	if d.Carried != nil {
 		c.commit = d.Carried.Commit
@@ -131,7 +131,7 @@ func changeOf(d fairway.Delivery) change {
 
 // arrival is a delivery whose version got traffic in production.
 type arrival struct {
-	d      fairway.Delivery
+	d      *fairway.Delivery
 	served fairway.Served
 }
 
@@ -139,7 +139,8 @@ type arrival struct {
 func deployments(ds []fairway.Delivery, production fairway.StageName) []deployment {
 	accepted := map[service]map[change]time.Time{}
 	came := map[service][]arrival{}
-	for _, d := range ds {
+	for i := range ds {
+		d := &ds[i]
 		s := service{d.Project, d.Service}
 		if accepted[s] == nil {
 			accepted[s] = map[change]time.Time{}
@@ -165,7 +166,7 @@ func deployments(ds []fairway.Delivery, production fairway.StageName) []deployme
 // arrived returns when the delivery's version had traffic in production, if it
 // ended there and had some. What somebody ended before it was judged, without
 // taking its traffic back, was neither good nor bad and does not count.
-func arrived(d fairway.Delivery, production fairway.StageName) (fairway.Served, bool) {
+func arrived(d *fairway.Delivery, production fairway.StageName) (fairway.Served, bool) {
 	if d.Stage != production || d.EndedAt == nil || !d.Status.Ended() {
 		return fairway.Served{}, false
 	}
