@@ -61,6 +61,11 @@ func newMeshTest(t *testing.T) *meshTest {
 		t.Fatal(err)
 	}
 	m := &meshTest{T: t, config: c, raw: raw, ns: fairway.Namespace(fmt.Sprintf("istio-%d", time.Now().UnixNano()%1_000_000_000))}
+	ns := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
+	ns.SetName(string(m.ns))
+	if _, err := raw.Resource(namespaces).Create(t.Context(), ns, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := raw.Resource(namespaces).Delete(context.Background(), string(m.ns), metav1.DeleteOptions{}); err != nil {
 			t.Logf("namespace %s stays: %v", m.ns, err)

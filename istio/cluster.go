@@ -39,7 +39,6 @@ const (
 var (
 	services         = schema.GroupVersionResource{Version: "v1", Resource: "services"}
 	pods             = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
-	namespaces       = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	nodes            = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
 	endpointSlices   = schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
 	virtualServices  = schema.GroupVersionResource{Group: istioGroup, Version: "v1", Resource: "virtualservices"}
@@ -104,17 +103,7 @@ func (c cluster) apply(ctx context.Context, r schema.GroupVersionResource, o *un
 	if err := c.mine(ctx, r, o); err != nil {
 		return err
 	}
-	apply := func() error {
-		_, err := c.client.Resource(r).Namespace(o.GetNamespace()).Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: manager, Force: c.force || take})
-		return err
-	}
-	err := apply()
-	if apierrors.IsNotFound(err) && o.GetResourceVersion() == "" {
-		if err := c.makeNamespace(ctx, o); err != nil {
-			return err
-		}
-		err = apply()
-	}
+	_, err := c.client.Resource(r).Namespace(o.GetNamespace()).Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: manager, Force: c.force || take})
 	if err == nil {
 		c.owned.Store(reference(o), true)
 		return nil
@@ -123,20 +112,6 @@ func (c cluster) apply(ctx context.Context, r schema.GroupVersionResource, o *un
 		return errMoved
 	}
 	return classify("apply", strings.ToLower(o.GetKind()), o.GetNamespace(), o.GetName(), err)
-}
-
-// makeNamespace makes the namespace that an object is for, since its traffic is
-// prepared before anything runs there. One that exists stays as it is.
-func (c cluster) makeNamespace(ctx context.Context, o *unstructured.Unstructured) error {
-	ns := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
-	ns.SetName(o.GetNamespace())
-	l := o.GetLabels()
-	ns.SetLabels(map[string]string{labelManaged: manager, labelProject: l[labelProject], labelStage: l[labelStage]})
-	_, err := c.client.Resource(namespaces).Create(ctx, ns, metav1.CreateOptions{FieldManager: manager})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return classify("make", "namespace", "", ns.GetName(), err)
-	}
-	return nil
 }
 
 // errMoved says that somebody else has changed the object since it was read.

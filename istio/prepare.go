@@ -17,7 +17,7 @@ const attempts = 5
 // of w.Shared that do so (Kubernetes Services and what belongs to Istio's
 // networking), a Kubernetes Service and a VirtualService for each colour. What
 // else w.Shared holds is left to the platform. The weights in force stay,
-// whatever the rendered VirtualService says.
+// whatever the rendered VirtualService says. The namespace has to be there.
 //
 // It fails with [fairway.KindInvalid] when the VirtualService is missing or
 // does not fit the place, and with [fairway.KindConflict] when an object is
