@@ -33,6 +33,9 @@ type Cluster struct {
 	ForceConflicts bool
 	// LabelNamespaces asks for sidecars in the stages' namespaces.
 	LabelNamespaces bool
+	// Installation tells what this Fairway applies from what another one does
+	// in the same cluster; a valid label, default "default".
+	Installation string
 	// DataPlane is how long the ingress gateway may take to follow a change of
 	// weights; default 20 s.
 	DataPlane time.Duration
@@ -83,7 +86,7 @@ func (c *cluster) connect(ctx context.Context, a *App) (err error) {
 	}
 	c.pods, err = kubernetes.New(kubernetes.Options{
 		Config: config, Dir: a.dir.Path("run"), Logger: a.o.Logger.With("component", "kubernetes"),
-		ForceConflicts: o.ForceConflicts, LabelNamespaces: o.LabelNamespaces, Failpoint: a.o.Failpoint,
+		ForceConflicts: o.ForceConflicts, LabelNamespaces: o.LabelNamespaces, Installation: o.Installation, Failpoint: a.o.Failpoint,
 	})
 	if err != nil {
 		return err
@@ -162,6 +165,9 @@ func (c *cluster) backends(ctx context.Context) ([]fairway.Backend, error) {
 }
 
 func (c *cluster) forget(ctx context.Context, ns fairway.Namespace, s fairway.ServiceName) error {
+	if err := c.pods.Forget(ctx, ns, s); err != nil {
+		return err
+	}
 	return c.mesh.Forget(ctx, ns, s)
 }
 

@@ -106,6 +106,11 @@ func (p *Platform) Forget(ctx context.Context, ns fairway.Namespace, s fairway.S
 	if err := p.ready(); err != nil {
 		return err
 	}
+	for _, c := range []fairway.Colour{fairway.Single, fairway.Blue, fairway.Green} {
+		if _, runs := p.at(fairway.Place{Namespace: ns, Service: s, Colour: c}); runs {
+			return nil // it is to go on, and so is what it needs
+		}
+	}
 	selector := LabelManagedBy + "=" + manager + "," + LabelInstallation + "=" + p.o.Installation + "," + LabelService + "=" + string(s)
 	for _, kind := range forgettable {
 		client, _, err := p.c.resource(ctx, kind, string(ns))

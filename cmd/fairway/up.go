@@ -82,6 +82,7 @@ func (u *upFlags) bind(f *pflag.FlagSet, o *app.Options) {
 	f.StringVar(&o.Cluster.Ingress, "ingress", "istio-system/istio-ingressgateway", "the Kubernetes Service of Istio's ingress gateway, `NAMESPACE/NAME`")
 	f.DurationVar(&o.Cluster.DataPlane, "data-plane", 20*time.Second, "how long the ingress gateway may take to follow a change of weights, before it is taken back")
 	f.BoolVar(&o.Cluster.ForceConflicts, "force-conflicts", false, "take over objects and fields in the cluster that others own")
+	f.StringVar(&o.Cluster.Installation, "installation", "default", "what tells the objects of this Fairway from those of another in the same cluster")
 	f.BoolVar(&o.Cluster.LabelNamespaces, "label-namespaces", false, "label the stages' namespaces for Istio's sidecars")
 	f.StringArrayVar(&o.Hosts, "host", nil, "a further `name` under which Fairway is reached, HOST:PORT; may be repeated")
 	f.StringVar(&o.Durability, "durability", app.DurabilityPower, "what a stored event survives: power (every write is synced) or process (a power cut may lose the last second)")
