@@ -488,6 +488,13 @@ func TestTrafficObjectsOfOthersStay(t *testing.T) {
 	if err := m.prepare(m.t); err != nil {
 		t.Fatal(err)
 	}
+	edited := []byte(`{"spec":{"http":[{"timeout":"1s","route":[{"destination":{"host":"carts"}}]}]}}`)
+	if _, err := m.raw.Resource(virtualServices).Namespace(string(m.ns)).Patch(t.Context(), "sockshop-production-carts", types.MergePatchType, edited, metav1.PatchOptions{FieldManager: "kubectl-edit"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.prepare(m.t); fairway.KindOf(err) != fairway.KindConflict || !strings.Contains(err.Error(), "kubectl-edit") || !strings.Contains(err.Error(), ".spec.http") {
+		t.Errorf("rules that somebody has edited: %v", err)
+	}
 	m.forgotten()
 	theirs := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Service", "spec": map[string]any{"ports": []any{map[string]any{"name": "old", "port": int64(80)}}}}}
 	theirs.SetName("carts")
