@@ -18,12 +18,13 @@ import (
 type tester struct {
 	runner *testrun.Runner
 	domain string
+	trace  func(fairway.Subject) string
 }
 
 func (t tester) Test(ctx context.Context, r controller.TestRequest) (fairway.TestReport, error) {
 	return t.runner.Run(ctx, testrun.Request{
 		Strategy: r.Strategy, Host: r.Subject.Place.Host(t.domain), HealthPath: r.HealthPath,
-		Files: r.Files, Subject: r.Subject, RunID: r.Subject.RunID(),
+		Files: r.Files, Subject: r.Subject, RunID: r.Subject.RunID(), Traceparent: t.trace(r.Subject),
 		Progress: func(p testrun.Progress) { r.Progress(progressText(p)) },
 	})
 }

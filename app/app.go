@@ -32,6 +32,7 @@ import (
 	"github.com/fairwaycd/fairway/registry"
 	"github.com/fairwaycd/fairway/subscription"
 	"github.com/fairwaycd/fairway/testrun"
+	"github.com/fairwaycd/fairway/trace"
 )
 
 // App is Fairway, put together. Its parts are made by New in the order of
@@ -65,6 +66,8 @@ type App struct {
 	// subscriptions send events to others, and sending counts what came of it.
 	subscriptions *subscription.Dispatcher
 	sending       *prometheus.CounterVec
+	tracer        *trace.Tracer // nil without a collector
+	spans         *prometheus.CounterVec
 	keeper        *project.Keeper
 	control       *controller.Controller
 	view          *controller.View
@@ -100,7 +103,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	}
 	a := &App{o: o, started: time.Now(), site: o.site(), view: controller.NewView(), refusals: newRefusals(), failed: make(chan error, 2)}
 	for _, step := range []func(context.Context) error{
-		a.takePorts, a.openData, a.connectSite, a.openLog, a.openGit, a.openRegistry, a.openMetrics, a.openSite, a.openControl, a.openSubscriptions,
+		a.takePorts, a.openData, a.connectSite, a.openLog, a.openGit, a.openRegistry, a.openMetrics, a.openSite, a.openControl, a.openSubscriptions, a.openTraces,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
@@ -251,7 +254,7 @@ func (a *App) openControl(context.Context) error {
 	judge := gate.New(ask, gate.Options{Logger: a.o.Logger.With("component", "gate"), Timeout: sourceLimit})
 	a.control = controller.New(a.o.Outside.in(controller.Options{
 		Log: a.log, Configuration: a.keeper, Platform: a.platform(), Traffic: a.site.traffic(), Images: a.images, Metrics: a.site.metrics(),
-		Tester: tester{runner, a.site.domain()}, Gate: judgeWith{judge, a.keeper, a.history, a.connectedTo, a.o.NoGate}, Blobs: a.blobs, Evaluations: a.history, View: a.view,
+		Tester: tester{runner, a.site.domain(), a.traceOfTest}, Gate: judgeWith{judge, a.keeper, a.history, a.connectedTo, a.o.NoGate}, Blobs: a.blobs, Evaluations: a.history, View: a.view,
 		Logger: a.o.Logger.With("keptnService", "controller"), Failpoint: a.o.Failpoint, Drain: a.o.Drain, FirstScrape: a.o.firstScrape(), Settle: a.o.settle(), Forget: a.forget, Hold: a.held,
 	}))
 	return nil
@@ -326,6 +329,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.ready.Store(true)
 	a.later(func(context.Context) error { a.ready.Store(false); return nil })
 	a.bg.Go(func() { a.git.KeepInStep(a.streams) })
+	a.startTraces(running)
 	a.subscriptions.Start(running)
 	a.later(func(context.Context) error { a.subscriptions.Stop(); return nil })
 	a.bg.Go(func() { a.watcher.Run(a.streams) })

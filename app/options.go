@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/fairwaycd/fairway"
@@ -33,6 +34,9 @@ type Options struct {
 	Durability string // default power
 	Version    string
 	Logger     *slog.Logger
+	// Getenv reads the environment, of which the standard variables OTEL_* say
+	// where traces go. Default: os.Getenv.
+	Getenv func(string) string
 	// ScrapeInterval of metrics; default 1 s.
 	ScrapeInterval time.Duration
 	// Drain is how long requests under way may go on when their version is
@@ -69,6 +73,9 @@ func (o *Outside) in(c controller.Options) controller.Options {
 }
 
 func (o Options) withDefaults() (Options, error) {
+	if o.Getenv == nil {
+		o.Getenv = os.Getenv
+	}
 	set := func(s *string, def string) {
 		if *s == "" {
 			*s = def

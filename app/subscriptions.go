@@ -20,7 +20,8 @@ import (
 func (a *App) openSubscriptions(context.Context) (err error) {
 	a.sending = newSending()
 	a.subscriptions, err = subscription.Open(subscription.Options{
-		Dir: a.dir.Path("subscriptions"), Source: eventLog{a.log, a.view}, Logger: a.o.Logger.With("component", "subscription"),
+		Traceparent: a.traceOf(),
+		Dir:         a.dir.Path("subscriptions"), Source: eventLog{a.log, a.view}, Logger: a.o.Logger.With("component", "subscription"),
 		Observe: func(id fairway.SubscriptionID, outcome string) {
 			a.sending.WithLabelValues(string(id), outcome).Inc()
 		},
@@ -52,40 +53,49 @@ var errEnough = errors.New("enough")
 // a few entries, and a replay costs more than these.
 const nearby = 32
 
-// After implements [subscription.Source].
-func (s eventLog) After(ctx context.Context, shard int, seq uint64, limit int) ([]subscription.Entry, error) {
+// each hands at most limit entries after seq to f, in order.
+func (s eventLog) each(ctx context.Context, shard int, seq uint64, limit int, f func(fairway.LogEntry) error) error {
 	last, err := s.log.Last(ctx, shard)
 	if err != nil || last <= seq {
-		return nil, err
+		return err
 	}
-	var out []subscription.Entry
+	n := 0
 	add := func(e fairway.LogEntry) error {
-		if len(out) == limit {
+		if n == limit {
 			return errEnough
 		}
-		events, err := controller.EventsOf(e)
-		out = append(out, subscription.Entry{Seq: e.Seq, At: e.Time, Events: events})
-		return err
+		n++
+		return f(e)
 	}
 	if last-seq > nearby {
 		if err = s.log.Replay(ctx, shard, seq+1, add); errors.Is(err, errEnough) {
 			err = nil
 		}
-		return out, err
+		return err
 	}
-	for n := seq + 1; n <= last && len(out) < limit; n++ {
-		e, err := s.log.Entry(ctx, shard, n)
-		if fairway.KindOf(err) == fairway.KindNotFound && err != nil {
-			continue // expired
-		}
+	for at := seq + 1; at <= last && n < limit; at++ {
+		e, err := s.log.Entry(ctx, shard, at)
 		if err == nil {
 			err = add(e)
+		} else if fairway.KindOf(err) == fairway.KindNotFound {
+			err = nil // expired
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return out, nil
+	return nil
+}
+
+// After implements [subscription.Source].
+func (s eventLog) After(ctx context.Context, shard int, seq uint64, limit int) ([]subscription.Entry, error) {
+	var out []subscription.Entry
+	err := s.each(ctx, shard, seq, limit, func(e fairway.LogEntry) error {
+		events, err := controller.EventsOf(e)
+		out = append(out, subscription.Entry{Seq: e.Seq, At: e.Time, Events: events})
+		return err
+	})
+	return out, err
 }
 
 // Subscriptions implements [api.Backend].

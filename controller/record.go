@@ -3,6 +3,7 @@ package controller
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/fairwaycd/fairway"
 	"github.com/fairwaycd/fairway/sequence"
@@ -38,6 +39,23 @@ func decodeRecord(e fairway.LogEntry) (Record, error) {
 func EventsOf(e fairway.LogEntry) ([]fairway.Event, error) {
 	r, err := decodeRecord(e)
 	return r.Events, err
+}
+
+// DeliveriesOf returns the deliveries of the service that a decision is about
+// as they were after it, open ones and those that ended by it, and when it was
+// made.
+func DeliveriesOf(e fairway.LogEntry) (all []fairway.Delivery, at time.Time, err error) {
+	r, err := decodeRecord(e)
+	if err != nil || r.State == nil {
+		return nil, at, err
+	}
+	for _, x := range r.State.Open {
+		all = append(all, x.Delivery)
+	}
+	for _, x := range r.Ended {
+		all = append(all, x.Delivery)
+	}
+	return all, r.State.UpdatedAt, nil
 }
 
 // snapshot is a state and the log sequence that it includes.

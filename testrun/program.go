@@ -134,13 +134,17 @@ func (r *Runner) workDir(files map[string][]byte) (dir string, remove func(), er
 // facts are the variables by which a program learns what to test.
 func (q Request) facts(check, dir string) []string {
 	s := q.Subject
-	return []string{
-		"FAIRWAY_PROJECT=" + string(s.Project), "FAIRWAY_STAGE=" + string(s.Stage), "FAIRWAY_SERVICE=" + string(s.Place.Service),
-		"FAIRWAY_NAMESPACE=" + string(s.Place.Namespace), "FAIRWAY_COLOUR=" + string(s.Place.Colour), "FAIRWAY_VERSION=" + s.Version,
-		"FAIRWAY_DELIVERY=" + string(s.Delivery), "FAIRWAY_RUN=" + q.RunID, "FAIRWAY_CHECK=" + check,
-		"FAIRWAY_HOST=" + q.Host, "FAIRWAY_ADDRESS=" + q.Address, "FAIRWAY_URL=http://" + q.Address, "FAIRWAY_HEALTH_PATH=" + q.HealthPath,
-		"FAIRWAY_RESULTS=" + filepath.Join(dir, resultsFile),
+	var facts []string
+	if q.Traceparent != "" {
+		facts = append(facts, "TRACEPARENT="+q.Traceparent)
 	}
+	return append(facts,
+		"FAIRWAY_PROJECT="+string(s.Project), "FAIRWAY_STAGE="+string(s.Stage), "FAIRWAY_SERVICE="+string(s.Place.Service),
+		"FAIRWAY_NAMESPACE="+string(s.Place.Namespace), "FAIRWAY_COLOUR="+string(s.Place.Colour), "FAIRWAY_VERSION="+s.Version,
+		"FAIRWAY_DELIVERY="+string(s.Delivery), "FAIRWAY_RUN="+q.RunID, "FAIRWAY_CHECK="+check,
+		"FAIRWAY_HOST="+q.Host, "FAIRWAY_ADDRESS="+q.Address, "FAIRWAY_URL=http://"+q.Address, "FAIRWAY_HEALTH_PATH="+q.HealthPath,
+		"FAIRWAY_RESULTS="+filepath.Join(dir, resultsFile),
+	)
 }
 
 // tail keeps the last maxLog bytes written to it.

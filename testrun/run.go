@@ -129,6 +129,7 @@ func (n *run) functional(ctx context.Context) (fairway.Check, error) {
 
 func (n *run) performance(ctx context.Context) (fairway.Check, error) {
 	spec, start := *n.plan.performance, time.Now()
+	n.session.trace = "" // a load would flood it
 	l := newLoad(spec, n.session.send)
 	stop := n.reporter.every(func() {
 		requests, errs := l.tally.counts()

@@ -69,7 +69,10 @@ type Request struct {
 	Files      map[string][]byte // of the service, by path: tests/… and jmeter/…
 	Subject    fairway.Subject   // what programs are told about the version
 	RunID      string            // sent as [RunHeader]
-	Progress   func(Progress)    // optional; at most 4 times a second, never twice at once
+	// Traceparent is told to programs, and sent with health and functional
+	// requests: a load would flood the trace. Empty: there is no trace.
+	Traceparent string
+	Progress    func(Progress) // optional; at most 4 times a second, never twice at once
 }
 
 // Run tests the version that answers for q.Host: its health always, then what
@@ -98,6 +101,7 @@ func (r *Runner) Run(ctx context.Context, q Request) (fairway.TestReport, error)
 	}
 	s := newSession(r.dial, q, p.users())
 	defer s.close()
+	s.trace = q.Traceparent
 	n := &run{plan: p, runner: r, session: s, reporter: &reporter{f: q.Progress}, request: q}
 	report, err := n.all(ctx)
 	if err != nil {

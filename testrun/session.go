@@ -51,6 +51,7 @@ type session struct {
 	client *http.Client
 	base   string // http://HOST, the colour's host whatever is dialled
 	run    string
+	trace  string // traceparent of what is sent; empty: none
 }
 
 // dialError says that no connection was made, so that no version was asked.
@@ -139,6 +140,9 @@ func (s *session) exchange(ctx context.Context, c Call) (answer, error) {
 		req.Header.Set("User-Agent", "fairway-test")
 	}
 	req.Header.Set(RunHeader, s.run)
+	if s.trace != "" && req.Header.Get("traceparent") == "" {
+		req.Header.Set("traceparent", s.trace)
+	}
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return answer{}, err
