@@ -490,7 +490,10 @@ func (s *shop) Commits(_ context.Context, f api.CommitFilter) (api.CommitPage, e
 
 func (s *shop) System(ctx context.Context) (api.System, error) {
 	st, err := s.Status(ctx)
-	return api.System{Status: st}, err
+	return api.System{Status: st, Memory: 71 << 20, Projects: 1, Services: 2, Inputs: api.Queue{Messages: 12, Bytes: 1 << 19, Limit: 256 << 20},
+		Tests: api.Slots{Slots: 2, Busy: 2, Waiting: 3}, Steps: api.Slots{Slots: 64, Busy: 5}, Disk: api.Disk{Free: 40 << 30, Total: 250 << 30, Reserve: 256 << 20, Least: 64 << 20},
+		Parts:   []api.Part{{Name: "disk", State: api.PartTrouble, Text: "31 MiB\nare left"}, {Name: "event store", State: api.PartOK, Text: "takes every event"}},
+		Storage: []api.Storage{{Name: "git", Bytes: 3 << 19, Files: 90}}, Kept: api.Kept{Deliveries: 100_000, Seconds: 90 * 86400, Images: 10}}, err
 }
 
 func (s *shop) Targets(context.Context) ([]api.TargetState, error) {

@@ -23,7 +23,7 @@ func (c *cli) getCommand() *cobra.Command {
 			"fairway get evaluation 4f1c2d9e0b7a8c35 -o json"),
 		c.getProjects(), c.getProject(), c.getStages(), c.getServices(),
 		c.getDeliveries(), c.getDelivery(), c.getEvaluations(), c.getEvaluation(), c.getReport(),
-		c.getEvents(), c.getTargets(), c.getMonitoring(), c.getRoutes(), c.getDora(), c.getCommits(), c.getStatus())
+		c.getEvents(), c.getTargets(), c.getMonitoring(), c.getRoutes(), c.getDora(), c.getCommits(), c.getSystem(), c.getStatus())
 }
 
 // retrieve makes a command that asks for something and prints it.

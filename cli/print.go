@@ -104,7 +104,7 @@ func (t *table) write(w io.Writer, empty string) {
 var colours = map[string]string{
 	"ok": "32", "finished": "32", "pass": "32", "up": "32", "ready": "32", "released": "32",
 	"warning": "33", "waiting": "33", "waits": "33", "not_judged": "33", "superseded": "33", "aborted": "33",
-	"failed": "31", "rejected": "31", "fail": "31", "error": "31", "down": "31",
+	"failed": "31", "rejected": "31", "fail": "31", "error": "31", "down": "31", "trouble": "31",
 }
 
 // paint colours text as the word demands, on a terminal.
