@@ -241,7 +241,7 @@ func (s *Store) Reach(ctx context.Context, r fairway.Registry) error {
 	if err != nil {
 		return err
 	}
-	auth := authn.Authenticator(authn.Anonymous)
+	var auth authn.Authenticator
 	if r.Username != "" {
 		auth = &authn.Basic{Username: r.Username, Password: string(r.Password)}
 	} else if auth, err = s.o.Keychain.Resolve(q.repo.Registry); err != nil {

@@ -50,7 +50,7 @@ func (e *envoys) use(ns, pod, uid string) (v *envoy, done func(), err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.stopped {
-		return nil, nil, errors.New("Fairway is stopping")
+		return nil, nil, errors.New("it is being stopped")
 	}
 	v = e.open[uid]
 	if v == nil {

@@ -1,5 +1,7 @@
 package istio
 
+//lint:file-ignore SA1019 client-go's Negotiate takes the types of the deprecated package alone
+
 import (
 	"context"
 	"errors"

@@ -51,7 +51,7 @@ func (p *Platform) runHook(ctx context.Context, w fairway.Workload, h hook) erro
 	}
 	if live == nil {
 		p.log.Info("running a hook", "service", w.Place.String(), "hook", h.String())
-		if live, err = p.send(ctx, h.object, ns); err != nil {
+		if _, err = p.send(ctx, h.object, ns); err != nil {
 			return fmt.Errorf("%s: %w", h, err)
 		}
 	}
