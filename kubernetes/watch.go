@@ -311,13 +311,18 @@ func (p *Platform) podsOf(w workload, service fairway.ServiceName) []*corev1.Pod
 	if err != nil {
 		return nil
 	}
-	selector, err := metav1.LabelSelectorAsSelector(w.selector)
-	if err != nil {
-		return nil
+	// Most selectors are a few labels, and parsing one costs more than asking it.
+	matches := func(l map[string]string) bool { return selects(w.selector.MatchLabels, l) }
+	if len(w.selector.MatchExpressions) > 0 {
+		selector, err := metav1.LabelSelectorAsSelector(w.selector)
+		if err != nil {
+			return nil
+		}
+		matches = func(l map[string]string) bool { return selector.Matches(labelSet(l)) }
 	}
 	var out []*corev1.Pod
 	for _, o := range found {
-		if pod, ok := o.(*corev1.Pod); ok && selector.Matches(labelSet(pod.Labels)) {
+		if pod, ok := o.(*corev1.Pod); ok && matches(pod.Labels) {
 			out = append(out, pod)
 		}
 	}
