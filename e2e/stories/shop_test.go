@@ -51,9 +51,11 @@ func listen(t *testing.T, f *harness.Fairway, project string) {
 	})
 }
 
-// push packs a program and pushes it to the cluster's registry.
+// push packs a program and pushes it to the cluster's registry, which tells
+// nobody of what it has already: each push of a test is of another image.
 func push(t *testing.T, c *cluster.Cluster, i cluster.Image) {
 	t.Helper()
+	i.Labels = map[string]string{"dev.fairway.test": fmt.Sprint(t.Name(), " ", time.Now().UnixNano())}
 	if _, err := c.Push(t.Context(), i); err != nil {
 		t.Fatal(err)
 	}
