@@ -17,7 +17,7 @@ import (
 
 // readyFor is how long it holds what is ready: pages of many people are drawn
 // at each change, and a platform may have to be asked.
-const readyFor = time.Second
+const readyFor = 2 * time.Second
 
 // readiness remembers which instances answer.
 type readiness struct {
@@ -72,13 +72,10 @@ func (b *backend) Board(ctx context.Context, f api.BoardFilter) (api.Board, erro
 		return api.Board{}, err
 	}
 	s.cut()
-	for n, at := range s.found[s.begin:s.end] {
-		g := s.glances[s.begin+n]
-		row := api.BoardRow{ServiceView: withStages(g.Service, at.info, at.name), Open: g.Open, Ready: s.readyOf(g.Service)}
-		if g.Latest.ID != "" {
-			row.Latest = &g.Latest
-		}
-		s.page.Items = append(s.page.Items, row)
+	for _, at := range s.found[s.begin:s.end] {
+		b.view.Glances(at.info.Name, []fairway.ServiceName{at.name}, func(_ fairway.ServiceName, g *controller.Glance) {
+			s.page.Items = append(s.page.Items, s.row(at, g))
+		})
 	}
 	s.page.Attention = s.attention()
 	s.projects(b, infos)
@@ -93,19 +90,32 @@ type match struct {
 
 func (m match) key() string { return string(m.info.Name) + "/" + string(m.name) }
 
-// scan goes through all services once.
+// scan goes through all services once. There may be very many: it copies
+// little of what it passes.
 type scan struct {
 	filter  api.BoardFilter
 	words   []string
 	ready   map[string]bool
 	page    api.Board
 	found   []match
-	glances []controller.Glance // of found
-	waiting []api.Attention
-	failed  []api.Attention
+	waiting []api.Attention // the longest first
+	failed  []api.Attention // the latest first
 	stages  map[fairway.ProjectName]map[fairway.StageName]*api.BoardStage
 
 	begin, end int // of the page, in found
+}
+
+// row is a service as the page has it.
+func (s *scan) row(at match, g *controller.Glance) api.BoardRow {
+	row := api.BoardRow{ServiceView: withStages(g.Service, at.info, at.name), Ready: s.readyOf(g.Service)}
+	for _, d := range g.Open {
+		row.Open = append(row.Open, g.Brief(d))
+	}
+	if g.Latest != nil {
+		latest := g.Brief(g.Latest)
+		row.Latest = &latest
+	}
+	return row
 }
 
 func (s *scan) project(b *backend, i project.Info) {
@@ -117,17 +127,16 @@ func (s *scan) project(b *backend, i project.Info) {
 		stages[st.Name] = &api.BoardStage{Name: st.Name}
 	}
 	s.stages[i.Name] = stages
-	b.view.Glances(i.Name, i.Services, func(name fairway.ServiceName, g controller.Glance) {
+	b.view.Glances(i.Name, i.Services, func(name fairway.ServiceName, g *controller.Glance) {
 		if s.searched(i.Name, name, g) && s.classify(g) {
 			s.found = append(s.found, match{&i, name})
-			s.glances = append(s.glances, g)
 			s.count(stages, g.Open)
 		}
 	})
 }
 
 // count adds the deliveries under way to their stages.
-func (s *scan) count(stages map[fairway.StageName]*api.BoardStage, open []fairway.Delivery) {
+func (s *scan) count(stages map[fairway.StageName]*api.BoardStage, open []*fairway.Delivery) {
 	for _, d := range open {
 		switch st := stages[d.Stage]; {
 		case st == nil:
@@ -141,7 +150,7 @@ func (s *scan) count(stages map[fairway.StageName]*api.BoardStage, open []fairwa
 
 // searched reports whether every word stands somewhere in what the service is
 // known by.
-func (s *scan) searched(p fairway.ProjectName, name fairway.ServiceName, g controller.Glance) bool {
+func (s *scan) searched(p fairway.ProjectName, name fairway.ServiceName, g *controller.Glance) bool {
 	for _, word := range s.words {
 		if strings.Contains(string(name), word) || strings.Contains(string(p), word) || tagged(g, word) {
 			continue
@@ -151,7 +160,7 @@ func (s *scan) searched(p fairway.ProjectName, name fairway.ServiceName, g contr
 	return true
 }
 
-func tagged(g controller.Glance, word string) bool {
+func tagged(g *controller.Glance, word string) bool {
 	for _, st := range g.Service.Stages {
 		for _, o := range st.Occupants {
 			if strings.Contains(strings.ToLower(o.Artifact.Tag), word) {
@@ -159,46 +168,84 @@ func tagged(g controller.Glance, word string) bool {
 			}
 		}
 	}
-	return slices.ContainsFunc(g.Open, func(d fairway.Delivery) bool { return strings.Contains(strings.ToLower(d.Artifact.Tag), word) })
+	return slices.ContainsFunc(g.Open, func(d *fairway.Delivery) bool { return strings.Contains(strings.ToLower(d.Artifact.Tag), word) })
 }
 
 // classify counts the service, notes what needs a person, and reports whether
 // it is in the state that is asked for.
-func (s *scan) classify(g controller.Glance) bool {
-	is := map[string]bool{"": true, api.BoardMoving: len(g.Open) > 0}
+func (s *scan) classify(g *controller.Glance) bool {
+	var people, failed, unready bool
 	for _, d := range g.Open {
 		switch {
 		case d.Step == fairway.StepApprove:
-			s.waiting = append(s.waiting, api.Attention{Why: "approval", Delivery: d})
+			s.waits("approval", g.Brief(d), "")
 		case d.Paused:
-			s.waiting = append(s.waiting, api.Attention{Why: "paused", Delivery: d})
+			s.waits("paused", g.Brief(d), "")
 		default:
 			continue
 		}
-		is[api.BoardPeople] = true
+		people = true
 	}
-	if status := g.Latest.Status; status == fairway.StatusFailed || status == fairway.StatusRejected {
-		s.failed = append(s.failed, api.Attention{Why: api.BoardFailed, Delivery: g.Latest})
-		is[api.BoardFailed], is[api.BoardPeople] = true, true
+	if d := g.Latest; d != nil && (d.Status == fairway.StatusFailed || d.Status == fairway.StatusRejected) {
+		failed = true
+		s.failed = among(s.failed, func(a api.Attention) int { return d.UpdatedAt.Compare(a.Delivery.UpdatedAt) },
+			func() api.Attention { return api.Attention{Why: api.BoardFailed, Delivery: g.Brief(d)} })
 	}
 	for _, st := range g.Service.Stages {
 		for colour, o := range st.Occupants {
 			if ready, known := s.ready[o.Instance]; !known || ready || st.Weights[colour] == 0 {
 				continue
 			}
-			s.waiting = append(s.waiting, api.Attention{Why: api.BoardUnready, Stage: st.Stage, Delivery: fairway.Delivery{
+			unready = true
+			s.waits(api.BoardUnready, fairway.Delivery{
 				ID: o.Delivery, Project: g.Service.Project, Service: g.Service.Service, Artifact: o.Artifact, Colour: colour, StartedAt: o.Since, UpdatedAt: o.Since,
 				Reason: fmt.Sprintf("it has %d %% of the traffic and is not ready", st.Weights[colour]),
-			}})
-			is[api.BoardUnready], is[api.BoardPeople] = true, true
+			}, st.Stage)
 		}
 	}
-	for state, n := range map[string]*int{"": &s.page.Counts.All, api.BoardPeople: &s.page.Counts.People, api.BoardMoving: &s.page.Counts.Moving, api.BoardFailed: &s.page.Counts.Failed, api.BoardUnready: &s.page.Counts.Unready} {
-		if is[state] {
-			*n++
+	people = people || failed || unready
+	moving := len(g.Open) > 0
+	n := &s.page.Counts
+	n.All++
+	for _, c := range []struct {
+		is    bool
+		count *int
+	}{{people, &n.People}, {moving, &n.Moving}, {failed, &n.Failed}, {unready, &n.Unready}} {
+		if c.is {
+			*c.count++
 		}
 	}
-	return is[s.filter.State]
+	switch s.filter.State {
+	case api.BoardPeople:
+		return people
+	case api.BoardMoving:
+		return moving
+	case api.BoardFailed:
+		return failed
+	case api.BoardUnready:
+		return unready
+	}
+	return true
+}
+
+// waits notes a delivery that waits for a person, the longest first.
+func (s *scan) waits(why string, d fairway.Delivery, stage fairway.StageName) {
+	s.waiting = among(s.waiting, func(a api.Attention) int { return a.Delivery.UpdatedAt.Compare(d.UpdatedAt) },
+		func() api.Attention { return api.Attention{Why: why, Delivery: d, Stage: stage} })
+}
+
+// among puts one more into the list, in order, unless the list is
+// full of what comes before it. It is made only then; after compares an item
+// of the list with it.
+func among(list []api.Attention, after func(api.Attention) int, made func() api.Attention) []api.Attention {
+	at := len(list)
+	for at > 0 && after(list[at-1]) > 0 {
+		at--
+	}
+	if at == api.AttentionMost {
+		return list
+	}
+	return slices.Insert(list[:min(len(list), api.AttentionMost-1)], at, made())
 }
 
 // cut finds the part of the list that is asked for.
@@ -245,9 +292,7 @@ func (s *scan) readyOf(v fairway.ServiceView) map[string]bool {
 
 // attention puts what has waited longest before what has failed last.
 func (s *scan) attention() []api.Attention {
-	slices.SortStableFunc(s.waiting, func(a, b api.Attention) int { return a.Delivery.UpdatedAt.Compare(b.Delivery.UpdatedAt) })
-	slices.SortStableFunc(s.failed, func(a, b api.Attention) int { return b.Delivery.UpdatedAt.Compare(a.Delivery.UpdatedAt) })
-	all := append(s.waiting, s.failed...)
+	all := slices.Concat(s.waiting, s.failed)
 	return all[:min(len(all), api.AttentionMost)]
 }
 
