@@ -2,6 +2,7 @@ package web
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -178,5 +179,32 @@ func TestProjectPagesFollowChanges(t *testing.T) {
 		m.edit(c.change)
 		m.changes <- api.Change{Events: make([]api.StoredEvent, 1)}
 		b.until(c.shows)
+	}
+}
+
+// The longest names that there can be fit a telephone, too.
+func TestLongNamesOfProjectsFitATelephone(t *testing.T) {
+	t.Parallel()
+	m := newManaged()
+	tag, name := strings.Repeat("0123456789abcdef", 8), fairway.ServiceName(strings.Repeat("service", 5))
+	for i := range m.all {
+		m.all[i].Artifact.Tag, m.all[i].Reason = tag, strings.Repeat("x", 200)
+	}
+	for i, v := range m.services["sockshop"][0].Stages {
+		for colour, o := range v.Occupants {
+			o.Artifact.Tag = tag
+			m.services["sockshop"][0].Stages[i].Occupants[colour] = o
+		}
+	}
+	m.services["sockshop"][0].Service = name
+	m.state.URL, m.state.Reason = "https://git.example.com/"+strings.Repeat("path", 40), strings.Repeat("y", 200)
+	m.system.Parts[0].Text, m.system.Data = strings.Repeat("z", 200), "/"+strings.Repeat("d", 120)
+	b := browse(t, under(t, m).URL)
+	b.as(360, false)
+	for _, path := range []string{"/projects", "/projects/sockshop", "/projects/sockshop/services/" + string(name), "/system", "/projects/sockshop/delete"} {
+		b.open(path)
+		if over := b.over(); over > 0 {
+			t.Errorf("%s is %d pixels too wide", path, over)
+		}
 	}
 }
