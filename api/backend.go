@@ -90,6 +90,9 @@ type Backend interface {
 	// is gathered for the next call. Events come by rising Seq.
 	Watch(ctx context.Context, f func(Change) error) error
 	Status(ctx context.Context) (Status, error)
+	// Checks looks at every part and asks all that Fairway works with: what
+	// works, and what to do where something does not.
+	Checks(ctx context.Context) ([]Finding, error)
 	monitoring
 	subscriptions
 	overview

@@ -184,6 +184,7 @@ func methods() []method {
 		of("System", nil, func(ctx context.Context, b api.Backend) (api.System, error) { return b.System(ctx) }),
 		of("Targets", nil, func(ctx context.Context, b api.Backend) ([]api.TargetState, error) { return b.Targets(ctx) }),
 		of("Routes", nil, func(ctx context.Context, b api.Backend) ([]api.RouteState, error) { return b.Routes(ctx) }),
+		of("Checks", nil, func(ctx context.Context, b api.Backend) ([]api.Finding, error) { return b.Checks(ctx) }),
 		of("Status", nil, func(ctx context.Context, b api.Backend) (api.Status, error) { return b.Status(ctx) }),
 		{"Events", func(ctx context.Context, b api.Backend) (any, error) { return b.Events(ctx, filled[api.EventFilter]()) },
 			filled[api.EventFilter](), []api.StoredEvent{}, filled[api.EventFilter]()},

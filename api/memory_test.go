@@ -234,7 +234,8 @@ func (m *memory) Targets(context.Context) ([]api.TargetState, error) {
 func (m *memory) Routes(context.Context) ([]api.RouteState, error) {
 	return given[[]api.RouteState](m, nil)
 }
-func (m *memory) Status(context.Context) (api.Status, error) { return given[api.Status](m, nil) }
+func (m *memory) Checks(context.Context) ([]api.Finding, error) { return given[[]api.Finding](m, nil) }
+func (m *memory) Status(context.Context) (api.Status, error)    { return given[api.Status](m, nil) }
 
 func (m *memory) Events(_ context.Context, f api.EventFilter) ([]api.StoredEvent, error) {
 	if err := m.take(f); err != nil {

@@ -35,6 +35,7 @@ var operations = []operation{
 	{path: "openapi.json", method: "GET", tag: "system", summary: "this document", answers: a(200, Raw{})},
 	{path: "status", method: "GET", tag: "system", summary: "health, version, addresses", answers: a(200, Status{})},
 	{path: "system", method: "GET", tag: "system", summary: "each part and how it does, queues, storage, retention", answers: a(200, System{})},
+	{path: "checks", method: "GET", tag: "system", summary: "ask all that Fairway works with: what works, and what to do where something does not", answers: l(Finding{})},
 	{path: "targets", method: "GET", tag: "system", summary: "what is scraped for metrics, and how it went", query: "limit cursor", answers: pages(TargetState{})},
 	{path: "routes", method: "GET", tag: "system", summary: "weights in force and what stands behind them", query: "limit cursor", answers: pages(RouteState{})},
 

@@ -144,6 +144,7 @@ func (s *server) routes() map[string]methods {
 		"status":                      read(s.showStatus),
 		"system":                      read(s.showSystem),
 		"watch":                       {http.MethodGet: s.watch},
+		"checks":                      {http.MethodGet: s.listChecks},
 		"openapi.json":                read(s.showDocument),
 
 		"projects/{project}/registries":              read(s.listRegistries),

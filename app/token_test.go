@@ -54,3 +54,19 @@ func TestEveryRouteAsksForAToken(t *testing.T) {
 		t.Errorf("only %d requests were made", asked)
 	}
 }
+
+// A server that has just started finds nothing wrong with itself.
+func TestChecksOfANewServer(t *testing.T) {
+	t.Parallel()
+	a, c := start(t, t.TempDir())
+	defer stop(t, a)
+	all, err := c.Checks(t.Context())
+	if err != nil || len(all) < 4 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	for _, x := range all {
+		if x.State != api.CheckOK || x.Name == "" || x.Text == "" {
+			t.Errorf("%+v", x)
+		}
+	}
+}

@@ -368,6 +368,13 @@ func (s *shop) Resources(context.Context, fairway.ProjectName, fairway.ServiceNa
 	return nil, nil
 }
 
+func (s *shop) Checks(context.Context) ([]api.Finding, error) {
+	return []api.Finding{
+		{Name: "event store", State: api.CheckOK, Text: "takes every event"},
+		{Name: "prometheus of all projects", State: api.CheckFail, Text: "it does not answer", Remedy: "fairway configure monitoring prometheus --url URL"},
+	}, nil
+}
+
 func (s *shop) ServicePage(ctx context.Context, f api.ServiceFilter) (api.ServicePage, error) {
 	all, err := s.Services(ctx, f.Project)
 	return api.ServicePage{Items: all, Total: len(all)}, err

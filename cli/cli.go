@@ -34,6 +34,8 @@ type Options struct {
 	WriteImageLogin, RemoveImageLogin func(context.Context, Login) (changed string, err error)
 	WriteGitLogin, RemoveGitLogin     func(context.Context, Login) (changed string, err error)
 	Now                               func() time.Time // default: time.Now
+	// Room returns the free and all bytes of the disk that a directory lies on.
+	Room func(dir string) (free, total int64, err error)
 
 	// terminal returns the width of the terminal that w is, or 0; default:
 	// asks the operating system.
@@ -106,7 +108,7 @@ func build(o Options) (*cobra.Command, *cli) {
 		c.deleteCommand(), c.syncCommand(), c.registryCommand(),
 		c.loginCommand(), c.logoutCommand(), c.openCommand(), c.imageCommand(),
 		c.compareCommand(), c.invalidateCommand(), c.lintCommand(), c.gateCommand(), c.schemaCommand(),
-		c.apiCommand(), c.versionCommand(), exitCodesTopic(),
+		c.apiCommand(), c.doctorCommand(), c.versionCommand(), exitCodesTopic(),
 	)
 	root.AddCommand(o.Extra...)
 	completion(root)

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// room returns the free and all bytes of the disk that dir lies on.
-func room(dir string) (free, total int64, err error) {
+// Room returns the free and all bytes of the disk that dir lies on.
+func Room(dir string) (free, total int64, err error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, 0, err

@@ -36,7 +36,7 @@ type Space struct {
 
 // OpenSpace looks at the disk and lays the ballast where there is room.
 func (d *Dir) OpenSpace(log *slog.Logger) (*Space, error) {
-	_, total, err := room(d.path)
+	_, total, err := Room(d.path)
 	if err != nil {
 		return nil, fmt.Errorf("look how much room there is in the data directory: %w", err)
 	}
@@ -50,7 +50,7 @@ func (s *Space) file() string { return s.dir + string(os.PathSeparator) + "balla
 
 // Spare returns the bytes that are free without the ballast's.
 func (s *Space) Spare() (int64, error) {
-	free, _, err := room(s.dir)
+	free, _, err := Room(s.dir)
 	if err != nil {
 		return 0, fmt.Errorf("look how much room there is in the data directory: %w", err)
 	}

@@ -60,6 +60,6 @@ func (s *Space) Disk() (Disk, error) {
 	if err != nil {
 		return Disk{}, err
 	}
-	_, total, err := room(s.dir)
+	_, total, err := Room(s.dir)
 	return Disk{Free: free, Total: total, Reserve: s.reserve, Least: s.reserve / 4}, err
 }

@@ -28,6 +28,7 @@ func main() {
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Version: version(), Env: os.Getenv,
 		Extra:            []*cobra.Command{upCommand(), demoCommand()},
 		DefaultDataDir:   datadir.Default,
+		Room:             datadir.Room,
 		PushImage:        pushImage,
 		WriteImageLogin:  writeImageLogin,
 		RemoveImageLogin: removeImageLogin,
