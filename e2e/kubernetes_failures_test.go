@@ -311,3 +311,29 @@ func TestCapacityComesBeforeTraffic(t *testing.T) {
 		t.Errorf("more than maxReplicas: %v", err)
 	}
 }
+
+func TestAHookWhoseImageIsMissing(t *testing.T) {
+	pt := newPlatformTest(t, func(o *kubernetes.Options) { o.Missing = 5 * time.Second })
+	pt.refused(pt.workload(fairway.Single, "bad", deployment("carts", "1", ""), strings.Replace(fmt.Sprintf(hook, "create"), "volume:1", "nothing:1", 1)), fairway.KindRefused,
+		"hook Job migrate (pre-upgrade) cannot run", "nothing:1 cannot be pulled")
+}
+
+func TestASetOfPodsWithIdentities(t *testing.T) {
+	pt := newPlatformTest(t)
+	set := strings.Replace(strings.Replace(deployment("carts", "1", ""), "kind: Deployment", "kind: StatefulSet", 1), "  replicas: 1\n", "  replicas: 2\n  serviceName: carts\n  podManagementPolicy: Parallel\n", 1)
+	for _, instance := range []string{"one", "two"} {
+		if i := pt.run(pt.workload(fairway.Single, instance, set)); i.ID != instance || !i.Ready {
+			t.Errorf("%+v", i)
+		}
+		list, err := pt.client("Pod").List(pt.within(20*time.Second), metav1.ListOptions{LabelSelector: "fairway.dev/instance=" + instance})
+		if err != nil || len(list.Items) != 2 {
+			t.Errorf("%d of 2 pods are of %s: %v", len(list.Items), instance, err)
+		}
+	}
+	if err := pt.p.Stop(pt.within(time.Minute), "two"); err != nil {
+		t.Fatal(err)
+	}
+	if left := pt.pods(); len(left) > 0 {
+		t.Errorf("pods are left: %v", left)
+	}
+}

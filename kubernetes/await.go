@@ -115,7 +115,7 @@ func (p *Platform) inCluster(ctx context.Context, id string) (bool, error) {
 		}
 		found := false
 		err = call(ctx, "look for instance "+id, func(ctx context.Context) error {
-			list, err := client.List(ctx, metav1.ListOptions{LabelSelector: LabelInstance + "=" + labelValue(id), ResourceVersion: ""})
+			list, err := client.List(ctx, metav1.ListOptions{LabelSelector: LabelInstance + "=" + labelValue(id) + "," + LabelInstallation + "=" + p.o.Installation})
 			found = err == nil && slices.ContainsFunc(list.Items, func(o object) bool { return o.GetAnnotations()[annotationInstance] == id })
 			return err
 		})

@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/fairwaycd/fairway"
@@ -74,7 +73,7 @@ func (p *Platform) replaceHook(ctx context.Context, live *object, ns string) err
 				return err
 			}
 		}
-		if err := p.watchOne(ctx, refOf(live), ns, now.GetResourceVersion(), func(watch.Event) bool { return true }); err != nil {
+		if err := p.watchOne(ctx, refOf(live), ns, now.GetResourceVersion()); err != nil {
 			return err
 		}
 	}
@@ -98,7 +97,10 @@ func (p *Platform) awaitHook(ctx context.Context, h hook, ns string) error {
 		if failed != "" {
 			return fairway.Errorf(fairway.KindRefused, "%s has failed: %s%s", h, failed, p.hookEvidence(ctx, live, ns))
 		}
-		err = p.watchOne(ctx, refOf(h.object), ns, live.GetResourceVersion(), func(watch.Event) bool { return true })
+		if f := p.hookFinding(ctx, live, ns); f.terminal && !f.crashes {
+			return fairway.Errorf(fairway.KindRefused, "%s cannot run: %s", h, f.reason)
+		}
+		err = p.watchOne(ctx, refOf(h.object), ns, live.GetResourceVersion())
 		if ctx.Err() != nil {
 			return fairway.Errorf(fairway.KindUnavailable, "%s has not ended: %w", h, context.Cause(ctx))
 		}
@@ -111,9 +113,9 @@ func (p *Platform) awaitHook(ctx context.Context, h hook, ns string) error {
 // watchLimit is after what time an object is read again, whatever its watch says.
 const watchLimit = 20 * time.Second
 
-// watchOne waits for an event of the object after the given version for which
-// enough is true, and no longer than watchLimit.
-func (p *Platform) watchOne(ctx context.Context, r ref, ns, version string, enough func(watch.Event) bool) error {
+// watchOne waits for a change of the object after the given version, and no
+// longer than watchLimit.
+func (p *Platform) watchOne(ctx context.Context, r ref, ns, version string) error {
 	client, _, err := p.c.resource(ctx, r, ns)
 	if err != nil {
 		return err
@@ -133,40 +135,54 @@ func (p *Platform) watchOne(ctx context.Context, r ref, ns, version string, enou
 		return nil
 	}
 	defer w.Stop()
-	for e := range w.ResultChan() {
-		if enough(e) {
-			return nil
-		}
-	}
+	<-w.ResultChan() // closed when ctx ends
 	return nil
 }
 
-// hookEvidence says why a hook's pod failed, and what it wrote last.
-func (p *Platform) hookEvidence(ctx context.Context, o *object, ns string) string {
-	var list corev1.PodList
+// hookPod returns the newest pod of a hook; nil where there is none, or it
+// cannot be read.
+func (p *Platform) hookPod(ctx context.Context, o *object, ns string) *corev1.Pod {
 	query := metav1.ListOptions{LabelSelector: "job-name=" + o.GetName()}
 	if o.GetKind() == "Pod" {
 		query = metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", o.GetName()).String()}
 	}
+	var list corev1.PodList
 	err := once(ctx, func(ctx context.Context) error {
 		return p.c.core.Get().Namespace(ns).Resource("pods").VersionedParams(&query, scheme.ParameterCodec).Do(ctx).Into(&list)
 	})
 	if err != nil || len(list.Items) == 0 {
+		return nil
+	}
+	last := &list.Items[0]
+	for i := range list.Items {
+		if list.Items[i].CreationTimestamp.After(last.CreationTimestamp.Time) {
+			last = &list.Items[i]
+		}
+	}
+	return last
+}
+
+// hookFinding says why a hook that has not ended does not run.
+func (p *Platform) hookFinding(ctx context.Context, o *object, ns string) finding {
+	pod := p.hookPod(ctx, o, ns)
+	if pod == nil {
+		return finding{}
+	}
+	return judgePod(pod, p.now(), p.o.Missing)
+}
+
+// hookEvidence says why a hook's pod failed, and what it wrote last.
+func (p *Platform) hookEvidence(ctx context.Context, o *object, ns string) string {
+	last := p.hookPod(ctx, o, ns)
+	if last == nil {
 		notes := p.events(ctx, ns, o.GetName())
 		if len(notes) == 0 {
 			return ""
 		}
 		return "; the cluster says: " + strings.Join(notes[max(0, len(notes)-3):], "; ")
 	}
-	last := list.Items[0]
-	for _, pod := range list.Items {
-		if pod.CreationTimestamp.After(last.CreationTimestamp.Time) {
-			last = pod
-		}
-	}
-	f := judgePod(&last, p.now(), p.o.Missing)
 	out := ""
-	if f.container != "" {
+	if f := judgePod(last, p.now(), p.o.Missing); f.container != "" {
 		out = "; " + f.reason
 	}
 	for _, c := range last.Spec.Containers {
@@ -204,7 +220,7 @@ func (p *Platform) awaitDefinition(ctx context.Context, o *object) error {
 				return nil
 			}
 		}
-		if err := p.watchOne(ctx, refOf(o), "", live.GetResourceVersion(), func(watch.Event) bool { return true }); err != nil {
+		if err := p.watchOne(ctx, refOf(o), "", live.GetResourceVersion()); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {

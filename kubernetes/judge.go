@@ -88,6 +88,7 @@ type finding struct {
 	// before the present one.
 	pod, container string
 	previous       bool
+	crashes        bool // it runs, and ends
 	// pending says that the cluster's events know more than the pod.
 	pending bool
 }
@@ -224,7 +225,7 @@ func crash(name string, s corev1.ContainerStatus, previous bool) finding {
 		}
 	}
 	return finding{reason: fmt.Sprintf("%s %s, and was started again %d times", name, how, s.RestartCount),
-		terminal: s.RestartCount >= crashLimit, container: s.Name, previous: previous}
+		terminal: s.RestartCount >= crashLimit, container: s.Name, previous: previous, crashes: true}
 }
 
 // isMissing reports whether a registry has said that there is no such image,
