@@ -15,9 +15,11 @@ import (
 	"github.com/fairwaycd/fairway/project"
 )
 
-// readyFor is how long it holds what is ready: pages of many people are drawn
-// at each change, and a platform may have to be asked.
-const readyFor = 2 * time.Second
+// readyFor is how long it holds which of n instances are ready: pages of many
+// people are drawn at each change, and asking about very many costs memory.
+func readyFor(n int) time.Duration {
+	return max(time.Second, time.Duration(n)*200*time.Microsecond)
+}
 
 // readiness remembers which instances answer.
 type readiness struct {
@@ -29,7 +31,7 @@ type readiness struct {
 func (r *readiness) of(ctx context.Context, backends func(context.Context) ([]fairway.Backend, error)) (map[string]bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ready != nil && time.Since(r.asked) < readyFor {
+	if r.ready != nil && time.Since(r.asked) < readyFor(len(r.ready)) {
 		return r.ready, nil
 	}
 	all, err := backends(ctx)
