@@ -21,7 +21,7 @@ var layers = map[string]int{
 	"sequence": 1, "quality": 1, "shipyard": 1, "chart": 1, "cloudevents": 1, "report": 1, "dora": 1, "scrapeconf": 1,
 	// Adapters: each touches one thing of the world. They never import each other.
 	"nats": 2, "git": 2, "registry": 2, "image": 2, "process": 2, "gateway": 2, "metrics": 2, "promql": 2, "dynatrace": 2,
-	"istio": 2, "kubernetes": 2, "helm": 2, "testrun": 2, "blob": 2, "monitoring": 2, "subscription": 2, "trace": 2, "registries": 2, "datadir": 2, "gate": 2, "history": 2, "access": 2,
+	"istio": 2, "kubernetes": 2, "helm": 2, "testrun": 2, "blob": 2, "monitoring": 2, "subscription": 2, "trace": 2, "backup": 2, "registries": 2, "datadir": 2, "gate": 2, "history": 2, "access": 2,
 	// Loops, edges, and what joins adapters for one purpose.
 	"controller": 3, "api": 3,
 	"project": 4, "inmem": 4, "web": 4, "cli": 4,

@@ -16,6 +16,9 @@ type Backend interface {
 	CreateProject(ctx context.Context, r CreateProject) (Project, error)
 	// UpdateProject replaces the shipyard, as a push of it to main does.
 	UpdateProject(ctx context.Context, r UpdateProject) (ProjectUpdate, error)
+	// Backup writes the data directory as one file; with secrets, token and
+	// credentials too.
+	Backup(ctx context.Context, secrets bool, w io.Writer) error
 	// UpdateService gives a service another definition, which a delivery brings
 	// to the stages.
 	UpdateService(ctx context.Context, r UpdateService) (ServiceUpdate, error)

@@ -94,6 +94,10 @@ func (m *memory) System(context.Context) (api.System, error) { return given[api.
 func (m *memory) UpdateService(_ context.Context, r api.UpdateService) (api.ServiceUpdate, error) {
 	return given[api.ServiceUpdate](m, r)
 }
+func (m *memory) Backup(_ context.Context, _ bool, w io.Writer) error {
+	_, err := io.WriteString(w, "backup")
+	return err
+}
 func (m *memory) Subscriptions(context.Context) ([]fairway.SubscriptionState, error) {
 	return given[[]fairway.SubscriptionState](m, nil)
 }

@@ -39,6 +39,7 @@ var operations = []operation{
 	{path: "targets", method: "GET", tag: "system", summary: "what is scraped for metrics, and how it went", query: "limit cursor", answers: pages(TargetState{})},
 	{path: "routes", method: "GET", tag: "system", summary: "weights in force and what stands behind them", query: "limit cursor", answers: pages(RouteState{})},
 
+	{path: "backup", method: "GET", tag: "system", summary: "the data directory as one file, for fairway restore", query: "secrets", plain: map[int]string{200: "application/gzip"}},
 	{path: "subscriptions", method: "GET", tag: "events", summary: "who gets events, and how that goes", answers: l(fairway.SubscriptionState{})},
 	{path: "subscriptions", method: "POST", tag: "events", summary: "send events that are stored from now on to a URL", body: fairway.Subscription{}, answers: a(201, SubscriptionAdded{})},
 	{path: "subscriptions/{id}", method: "DELETE", tag: "events", summary: "send no more", answers: a(200, fairway.Subscription{})},
@@ -127,6 +128,7 @@ var parameters = map[string]struct{ text, kind string }{
 	"result":      {"pass, warning, fail, error or not_judged.", ""},
 	"delivery":    {"Id of a delivery.", ""},
 	"type":        {"Type of an event.", ""},
+	"secrets":     {"Take token and credentials along.", "boolean"},
 	"follow":      {"Go on with what is written from now on.", "boolean"},
 	"keepRunning": {"Versions and their traffic stay.", "boolean"},
 	"dryRun":      {"Only say what would go.", "boolean"},

@@ -135,6 +135,7 @@ func (s *server) routes() map[string]methods {
 		"reports/{id...}":             read(s.showReport),
 		"events":                      events,
 		"targets":                     read(s.listTargets),
+		"backup":                      {http.MethodGet: s.streamBackup},
 		"subscriptions":               read(s.listSubscriptions).with(http.MethodPost, s.addSubscription),
 		"subscriptions/{id}":          {http.MethodDelete: aboutSubscription(s, Backend.RemoveSubscription)},
 		"subscriptions/{id}/secret":   {http.MethodPost: aboutSubscription(s, Backend.RotateSubscription)},

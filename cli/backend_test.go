@@ -84,6 +84,11 @@ func (s *shop) UpdateProject(ctx context.Context, r api.UpdateProject) (api.Proj
 	return api.ProjectUpdate{Project: p, Changes: []string{"stage production: approval was \"auto\" and is \"manual\""}}, err
 }
 
+func (s *shop) Backup(_ context.Context, _ bool, w io.Writer) error {
+	_, err := io.WriteString(w, "backup")
+	return err
+}
+
 func (s *shop) Subscriptions(context.Context) ([]fairway.SubscriptionState, error) {
 	return []fairway.SubscriptionState{{Subscription: fairway.Subscription{ID: "3k5xq7zt2a", URL: "https://ci.example.com/events"}, Sent: 3}}, nil
 }

@@ -100,7 +100,7 @@ func build(o Options) (*cobra.Command, *cli) {
 	root.SetHelpCommand(helpCommand())
 	c.global.bind(root)
 	root.AddCommand(
-		c.createCommand(), c.updateCommand(), c.configureCommand(), c.onboardCommand(), c.addCommand(), c.sendCommand(), c.subscriptionCommand(),
+		c.createCommand(), c.updateCommand(), c.configureCommand(), c.onboardCommand(), c.addCommand(), c.sendCommand(), c.subscriptionCommand(), c.backupCommand(), c.restoreCommand(),
 		c.getCommand(), c.watchCommand(), c.logsCommand(),
 		c.approveCommand(), c.rejectCommand(), c.abortCommand(),
 		c.pauseCommand(), c.resumeCommand(), c.retryCommand(),

@@ -36,6 +36,8 @@ type Server struct {
 
 	mu  sync.Mutex
 	srv *server.Server // replaced by Restart
+
+	restarting sync.Mutex // one at a time stops and starts it
 }
 
 // StartServer starts the server and waits until JetStream is ready.
@@ -141,7 +143,30 @@ const healthTries = 50
 // Restart ends the server and starts it again over the same files. Clients
 // connect anew by themselves. When it fails, it can be called again.
 func (s *Server) Restart(ctx context.Context) error {
+	return s.standing(ctx, func() error { return nil })
+}
+
+// Copy copies the server's files to a directory, at one moment: the server
+// stands while that lasts, and what is to be stored waits.
+func (s *Server) Copy(ctx context.Context, to string) error {
+	return s.standing(ctx, func() error { return os.CopyFS(to, os.DirFS(s.o.Dir)) })
+}
+
+// standing does something while the server is stopped, and starts it again
+// whatever came of it.
+func (s *Server) standing(ctx context.Context, do func() error) error {
+	s.restarting.Lock()
+	defer s.restarting.Unlock()
 	s.Stop()
+	done := do()
+	if err := s.again(context.WithoutCancel(ctx)); err != nil {
+		return errors.Join(done, err)
+	}
+	return done
+}
+
+// again starts the server over the same files.
+func (s *Server) again(ctx context.Context) error {
 	srv, err := startServer(ctx, s.o)
 	if err != nil {
 		return err
