@@ -176,7 +176,7 @@ func (p *Platform) send(ctx context.Context, o *object, ns string) (*object, err
 	}
 	v := judgeConflicts(conflicts, p.o.ForceConflicts)
 	if v.refusal != "" {
-		return nil, fairway.Errorf(fairway.KindRefused, "%s in namespace %s would be changed in %s to another value; write their value into the chart, undo their change, or start Fairway with --force-conflicts", refOf(o), ns, v.refusal)
+		return nil, fairway.Errorf(fairway.KindRefused, "%s in namespace %s has other values than the chart, and they are not Fairway's to change: %s; write their value into the chart, undo their change, or start Fairway with --force-conflicts", refOf(o), ns, v.refusal)
 	}
 	if v.replicas {
 		p.log.Warn("the number of replicas was set by somebody else and stays", "object", refOf(o).String(), "namespace", ns)

@@ -224,7 +224,10 @@ func crash(name string, s corev1.ContainerStatus, previous bool) finding {
 			how += ": " + strings.TrimSpace(t.Message)
 		}
 	}
-	return finding{reason: fmt.Sprintf("%s %s, and was started again %d times", name, how, s.RestartCount),
+	if s.RestartCount > 0 {
+		how += fmt.Sprintf(", and was started again %d times", s.RestartCount)
+	}
+	return finding{reason: name + " " + how,
 		terminal: s.RestartCount >= crashLimit, container: s.Name, previous: previous, crashes: true}
 }
 
