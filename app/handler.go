@@ -81,7 +81,7 @@ func (a *App) durability() string {
 // ownMetrics serves Fairway's own metrics together with the gateway's.
 func (a *App) ownMetrics() http.Handler {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), deliveries{a.view}, a.refusals, a.sending, a.spans, subscriptionStates{a.subscriptions})
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), deliveries{a.view}, progress{a}, a.refusals, a.sending, a.spans, subscriptionStates{a.subscriptions})
 	return promhttp.HandlerFor(prometheus.Gatherers{reg, a.metrics.Gatherer()}, promhttp.HandlerOpts{})
 }
 

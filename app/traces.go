@@ -15,6 +15,9 @@ func (a *App) openTraces(ctx context.Context) (err error) {
 	a.spans = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "fairway_trace_spans_total", Help: "Spans of deliveries by outcome: sent to the collector, or failed and tried again.",
 	}, []string{"outcome"})
+	for _, outcome := range []string{"sent", "failed"} {
+		a.spans.WithLabelValues(outcome) // shown from the start
+	}
 	if !trace.Enabled(a.o.Getenv) {
 		return nil
 	}
