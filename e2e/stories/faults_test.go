@@ -139,12 +139,15 @@ func TestIstiodStandsStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = istiod.Signal(syscall.SIGCONT) })
-	// Istio's webhooks would refuse every change for want of an answer; when
-	// istiod goes on, it sets this right itself.
-	for _, name := range []string{"istio-validator-istio-system", "istiod-default-validator"} {
-		harness.Kubectl(t, s.c, "patch", "validatingwebhookconfiguration", name, "--type=json",
-			"-p", `[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Ignore"},{"op":"add","path":"/webhooks/0/timeoutSeconds","value":1}]`)
+	// Istio's webhooks would refuse every change for want of an answer. When
+	// istiod goes on it sets right what a failure means, but not the time.
+	webhooks := func(patch string) {
+		for _, name := range []string{"istio-validator-istio-system", "istiod-default-validator"} {
+			harness.Kubectl(t, s.c, "patch", "validatingwebhookconfiguration", name, "--type=json", "-p", patch)
+		}
 	}
+	webhooks(`[{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Ignore"},{"op":"add","path":"/webhooks/0/timeoutSeconds","value":1}]`)
+	t.Cleanup(func() { webhooks(`[{"op":"add","path":"/webhooks/0/timeoutSeconds","value":10}]`) })
 	if out, err := s.split("blue=50,green=50"); err == nil {
 		t.Errorf("the weights are said to be in force: %s", out)
 	}
