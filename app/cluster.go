@@ -66,6 +66,8 @@ type cluster struct {
 	scrapes  *clusterMetrics
 	services http.RoundTripper
 	ends, at string
+	// gatewayNamespace is that of the ingress gateway.
+	gatewayNamespace string
 }
 
 var _ site = (*cluster)(nil)
@@ -92,7 +94,11 @@ func (c *cluster) connect(ctx context.Context, a *App) (err error) {
 		return err
 	}
 	a.putPullSecret = c.pods.PutPullSecret
-	namespace, service, _ := strings.Cut(o.Ingress, "/")
+	namespace, service, ok := strings.Cut(o.Ingress, "/")
+	if !ok {
+		namespace, service = "istio-system", "istio-ingressgateway"
+	}
+	c.gatewayNamespace = namespace
 	c.mesh, err = istio.New(istio.Options{
 		Config: config, Domain: cmp.Or(o.Domain, kept), Namespace: namespace, Service: service, Deadline: o.DataPlane, Drain: a.o.Drain,
 		ForceConflicts: o.ForceConflicts, Logger: a.o.Logger.With("component", "istio"), Failpoint: a.o.Failpoint,

@@ -241,7 +241,7 @@ func (f *effects) perform(ctx context.Context, k service, w *effort) {
 			f.c.fromEffect(k, r)
 			return
 		}
-		log := f.c.Logger.With("project", k.project, "service", k.name, "keptnContext", e.Delivery, "stage", e.Stage, "step", e.Step, "attempt", e.Attempt)
+		log := f.c.Logger.With("project", k.project, "service", k.name, "shkeptncontext", e.Delivery, "stage", e.Stage, "step", e.Step, "attempt", e.Attempt)
 		if !fairway.IsRetryable(err) {
 			log.Warn("a step failed", "error", err)
 			f.c.fromEffect(k, sequence.Result{Key: e.Key(), Reason: err.Error(), Refused: fairway.KindOf(err) == fairway.KindRefused})

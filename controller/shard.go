@@ -251,7 +251,7 @@ func (s *shard) note(old *sequence.State, d sequence.Decision) (ended []Row) {
 }
 
 func (s *shard) logDecision(k service, d sequence.Decision) {
-	s.c.Logger.Info(d.Reason, "project", k.project, "service", k.name, "keptnContext", d.Delivery)
+	s.c.Logger.Info(d.Reason, "project", k.project, "service", k.name, "shkeptncontext", d.Delivery)
 }
 
 // append stores the decision, however long that takes: nothing else of the
