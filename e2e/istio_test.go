@@ -548,7 +548,7 @@ func TestAnIstiodThatStandsStill(t *testing.T) {
 	out, err := exec.Command("pgrep", "-x", "pilot-discovery").Output()
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(out)))
 	if err != nil || pid == 0 {
-		t.Skip("istiod does not run on this machine")
+		t.Fatal("istiod does not run on this machine; make e2e brings a cluster up here")
 	}
 	unasked := m.withoutValidation()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
