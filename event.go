@@ -50,6 +50,7 @@ const (
 	TypeRollbackFailed        = "dev.fairway.stage.rollbackfailed"
 	TypeStopFailed            = "dev.fairway.version.stopfailed"
 	TypeVersionStopped        = "dev.fairway.version.stopped"
+	TypeVersionDeleted        = "dev.fairway.version.deleted"
 	TypeVersionKept           = "dev.fairway.version.kept"
 	TypeServiceOnboarded      = "dev.fairway.service.onboarded"
 	TypeServiceUpdated        = "dev.fairway.service.updated"

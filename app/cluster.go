@@ -88,7 +88,7 @@ func (c *cluster) connect(ctx context.Context, a *App) (err error) {
 	}
 	c.pods, err = kubernetes.New(kubernetes.Options{
 		Config: config, Dir: a.dir.Path("run"), Logger: a.o.Logger.With("component", "kubernetes"),
-		ForceConflicts: o.ForceConflicts, LabelNamespaces: o.LabelNamespaces, Installation: o.Installation, Failpoint: a.o.Failpoint,
+		ForceConflicts: o.ForceConflicts, LabelNamespaces: o.LabelNamespaces, Vanished: a.vanished, Installation: o.Installation, Failpoint: a.o.Failpoint,
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"k8s.io/client-go/tools/cache"
@@ -38,7 +39,12 @@ func (p *Platform) deleted(o any) {
 		return
 	}
 	p.log.Warn("a workload was deleted by somebody else and is made again", "service", place.String(), "instance", w.GetAnnotations()[annotationInstance])
-	p.wg.Go(func() { p.again(base, place, again) })
+	was := p.view(w)
+	p.wg.Go(func() {
+		if reason := p.again(base, place, again); reason != "" {
+			p.o.Vanished(base, was, reason)
+		}
+	})
 }
 
 // blank is the object as it can be made anew.
@@ -65,32 +71,39 @@ func blank(o any, kind string) (*object, error) {
 // remakes is how often a workload that was deleted is tried to be made again.
 const remakes = 8
 
-func (p *Platform) again(ctx context.Context, place fairway.Place, o *object) {
+// again makes the workload anew, and says for people what became of it; nothing
+// when Fairway is being stopped.
+func (p *Platform) again(ctx context.Context, place fairway.Place, o *object) string {
+	gone := fmt.Sprintf("somebody deleted %s %s in namespace %s", o.GetKind(), o.GetName(), place.Namespace)
 	unlock := p.lock(place)
 	defer unlock()
 	wait := time.Second
 	for range remakes {
 		if _, ok := p.at(place); ok {
-			return // somebody else was faster
+			return gone + "; it is there again, made by somebody else"
 		}
 		ns, err := p.c.get(ctx, ref{"v1", "Namespace", string(place.Namespace)}, "")
 		if err == nil && (ns == nil || ns.GetDeletionTimestamp() != nil) {
 			p.log.Error("a workload was deleted with its namespace; the next delivery makes both again", "service", place.String())
-			return
+			return gone + " with its namespace; the next delivery makes both again, and until then nothing of it runs"
 		}
 		if err == nil {
 			_, err = p.c.apply(ctx, o, string(place.Namespace), manager, true)
 		}
-		if err == nil || ctx.Err() != nil {
-			return
+		if err == nil {
+			return gone + "; Fairway made it again, with the version that ran"
+		}
+		if ctx.Err() != nil {
+			return ""
 		}
 		p.log.Warn("a workload that was deleted could not be made again", "service", place.String(), "error", err, "in", wait)
 		select {
 		case <-ctx.Done():
-			return
+			return ""
 		case <-time.After(wait):
 		}
 		wait *= 2
 	}
 	p.log.Error("a workload that was deleted is not there; the next start of Fairway makes it again", "service", place.String())
+	return gone + ", and the cluster did not let Fairway make it again; the next start of Fairway tries once more"
 }

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -38,6 +39,10 @@ type Options struct {
 	// LogRetention is how long the logs of pods that no longer exist are kept.
 	// Default 7 days.
 	LogRetention time.Duration
+	// Vanished is called when somebody else has deleted the workload of an
+	// instance, once it is known what became of it: the reason says whether it
+	// was made again. Default nothing.
+	Vanished func(ctx context.Context, i fairway.Instance, reason string)
 	// Failpoint is called at "platform.apply.hooks" (hooks have succeeded),
 	// "platform.apply.before-workload" (all but the workload is applied),
 	// "platform.apply.before-prune" and "platform.stop" (logs are being kept,
@@ -60,6 +65,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LogRetention == 0 {
 		o.LogRetention = 7 * 24 * time.Hour
+	}
+	if o.Vanished == nil {
+		o.Vanished = func(context.Context, fairway.Instance, string) {}
 	}
 	if o.Failpoint == nil {
 		o.Failpoint = func(string) {}

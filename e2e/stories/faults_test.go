@@ -241,13 +241,19 @@ func TestTheGatewayIsKilled(t *testing.T) {
 	s.onlyBy("1", "2")
 }
 
-// Somebody deletes what serves. It comes back.
+// Somebody deletes what serves. It comes back, and an event says so.
 func TestADeploymentIsDeleted(t *testing.T) {
 	s := open(t, false)
 	harness.Kubectl(t, s.c, "-n", shopSpace, "delete", "deployment", "web-blue")
 	harness.Until(t, time.Minute, func() error {
 		if d := deployments(t, s.c, shopSpace)["web-blue"]; d.Status.AvailableReplicas < 1 {
 			return fmt.Errorf("web-blue has %d available", d.Status.AvailableReplicas)
+		}
+		return nil
+	})
+	harness.Until(t, 20*time.Second, func() error {
+		if events := s.Run("get", "events", "--project", "shop"); !strings.Contains(events, "somebody deleted Deployment web-blue") {
+			return fmt.Errorf("no event says that web-blue was deleted:\n%s", events)
 		}
 		return nil
 	})
